@@ -1,0 +1,248 @@
+"""Probes of objects: each field against the value that Python shows for the same object.
+
+Values are chosen so that no two fields of one object hold the same word; a shifted offset then always shows.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from types import MethodType
+from typing import Any
+
+from .memory import symbol
+from .probing import Probe, probe
+
+
+@probe("object head")
+def _head(p: Probe) -> None:
+    for value in (1.5, "text", [1], object(), _head):
+        p.word_is(id(value), "OB_TYPE", id(type(value)))
+    holder = [object()]
+    address = id(holder[0])
+    p.half_is(address, "OB_REFCNT", 1)
+    holder *= 5
+    p.half_is(address, "OB_REFCNT", 5)
+    # From 3.14 on the upper half of the word holds flags, and a static object like None always has some.
+    flags = p.word(id(None)) >> 32 != 0
+    p.same("REFCNT_BITS", p.layout.REFCNT_BITS, 32 if flags else 64)
+
+
+@probe("immortal objects")
+def _immortal(p: Probe) -> None:
+    for value, expected in ((None, True), (True, True), (7, True), (object(), False), (2.5, False)):
+        p.same("OB_REFCNT", p.half(id(value)) < 0, expected)
+
+
+@probe("int")
+def _int(p: Probe) -> None:
+    p.same("INT_DIGIT_BITS", p.layout.INT_DIGIT_BITS, sys.int_info.bits_per_digit)
+    bits = sys.int_info.bits_per_digit
+    for value in (0, 1, -1, 255, 123456, -123456, 2**bits, -(2**59) - 77, 3**80):
+        digits, rest = [], abs(value)
+        while rest:
+            rest, digit = divmod(rest, 1 << bits)
+            digits.append(digit)
+        sign = 1 if value == 0 else 2 if value < 0 else 0
+        tag = len(digits) << 3 | sign
+        if p.layout.SMALL_INT_MIN <= value <= p.layout.SMALL_INT_MAX:
+            tag |= p.layout.INT_IMMORTAL_BIT
+        p.word_is(id(value), "INT_TAG", tag)
+        for index, digit in enumerate(digits):
+            p.same("INT_DIGITS", p.half(id(value) + p.layout.INT_DIGITS + 4 * index), digit)
+
+
+@probe("small ints")
+def _small_ints(p: Probe) -> None:
+    def fresh(value: int) -> tuple[int, int]:
+        near = value - 7
+        return near + 7, near + 7
+
+    for field, outward in (("SMALL_INT_MIN", -1), ("SMALL_INT_MAX", 1)):
+        bound = p.offset(field)
+        one, other = fresh(bound)
+        p.same(field, one is other, True)
+        one, other = fresh(bound + outward)
+        p.same(field, one is other, False)
+
+
+@probe("float")
+def _float(p: Probe) -> None:
+    value = 1234.5678
+    p.word_is(id(value), "FLOAT_VALUE", int.from_bytes(struct.pack("<d", value), "little"))
+
+
+@probe("list")
+def _list(p: Probe) -> None:
+    for length in (3, 777):
+        values: list[Any] = [object() for _ in range(length - 1)]
+        values.append(object())  # over-allocates: the room differs from the length
+        p.word_is(id(values), "OB_SIZE", length)
+        room = (values.__sizeof__() - list.__basicsize__) // 8
+        p.word_is(id(values), "LIST_ALLOCATED", room)
+        items = p.pointed(id(values), "LIST_ITEMS")
+        for index in range(0, length, 97):
+            p.same("LIST_ITEMS", p.word(items + 8 * index), id(values[index]))
+
+
+@probe("tuple")
+def _tuple(p: Probe) -> None:
+    values = (object(), object(), object())
+    p.word_is(id(values), "OB_SIZE", 3)
+    for index, value in enumerate(values):
+        p.same("TUPLE_ITEMS", p.word(id(values) + p.layout.TUPLE_ITEMS + 8 * index), id(value))
+
+
+@probe("str")
+def _str(p: Probe) -> None:
+    text = "jitcore".join("a" * 130)
+    p.word_is(id(text), "STR_LENGTH", len(text))
+    p.word_is(id(text), "STR_HASH", hash(text) & 2**64 - 1)
+
+
+@probe("range")
+def _range(p: Probe) -> None:
+    value = range(10**6 + 1, 10**7 + 2, 10**3 + 3)
+    p.word_is(id(value), "RANGE_START", id(value.start))
+    p.word_is(id(value), "RANGE_STOP", id(value.stop))
+    p.word_is(id(value), "RANGE_STEP", id(value.step))
+    length = p.pointed(id(value), "RANGE_LENGTH")
+    p.same("RANGE_LENGTH", p.word(length + p.layout.OB_TYPE), id(int))
+    p.same("RANGE_LENGTH", p.half(length + p.layout.INT_DIGITS), len(value))
+
+
+@probe("iterators")
+def _iterators(p: Probe) -> None:
+    # Unusual numbers: a word that lies beside the object by chance must not equal them.
+    ranges = iter(range(10**9, 10**12, 7919))
+    next(ranges)
+    p.word_is(id(ranges), "RANGEITER_START", 10**9 + 7919)
+    p.word_is(id(ranges), "RANGEITER_STEP", 7919)
+    p.word_is(id(ranges), "RANGEITER_LEN", len(range(10**9 + 7919, 10**12, 7919)))
+    values = [None] * 300
+    lists = iter(values)
+    items = tuple(values)
+    tuples = iter(items)
+    for index in range(1, 260):
+        next(lists)
+        next(tuples)
+        if index in (211, 259):
+            p.word_is(id(lists), "LISTITER_INDEX", index)
+            p.word_is(id(tuples), "TUPLEITER_INDEX", index)
+    p.word_is(id(lists), "LISTITER_SEQ", id(values))
+    p.word_is(id(tuples), "TUPLEITER_SEQ", id(items))
+
+
+def _made() -> Any:
+    """A function with everything a function can have, new each time."""
+    shared = object()
+
+    def function(one: Any, two: Any = shared, *, key: Any = shared) -> Any:
+        """Some text."""
+        return one, two, key, shared
+
+    setattr(function, "note", 1)
+    return function
+
+
+@probe("cell and method")
+def _cell(p: Probe) -> None:
+    function = _made()
+    cell = function.__closure__[0]
+    p.word_is(id(cell), "CELL_REF", id(cell.cell_contents))
+    owner = object()
+    bound = MethodType(function, owner)
+    p.word_is(id(bound), "METHOD_FUNC", id(function))
+    p.word_is(id(bound), "METHOD_SELF", id(owner))
+
+
+@probe("function")
+def _function(p: Probe) -> None:
+    function = _made()
+    base = id(function)
+    p.half_is(base, "FUNC_VERSION", p.half(id(function.__code__) + p.layout.CODE_VERSION))
+    p.same("FUNC_VERSION", p.half(base + p.layout.FUNC_VERSION) != 0, True)
+    function.__defaults__ = (1, 2)  # makes the version invalid: 0, or 1 on 3.14+
+    p.same("FUNC_VERSION", p.half(base + p.layout.FUNC_VERSION) in (0, 1), True)
+    p.word_is(base, "FUNC_GLOBALS", id(function.__globals__))
+    p.word_is(base, "FUNC_BUILTINS", id(function.__builtins__))
+    p.word_is(base, "FUNC_NAME", id(function.__name__))
+    p.word_is(base, "FUNC_QUALNAME", id(function.__qualname__))
+    p.word_is(base, "FUNC_CODE", id(function.__code__))
+    p.word_is(base, "FUNC_DEFAULTS", id(function.__defaults__))
+    p.word_is(base, "FUNC_KWDEFAULTS", id(function.__kwdefaults__))
+    p.word_is(base, "FUNC_CLOSURE", id(function.__closure__))
+    p.word_is(base, "FUNC_DOC", id(function.__doc__))
+    p.word_is(base, "FUNC_DICT", id(function.__dict__))
+
+
+@probe("function entry")
+def _vectorcall(p: Probe) -> None:
+    # CPython's own setter says where the word is; the function is never called with what we put there.
+    import ctypes
+
+    function = _made()
+    setter = ctypes.PYFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p)(
+        ("PyFunction_SetVectorcall", ctypes.pythonapi)
+    )
+    before = p.pointed(id(function), "FUNC_VECTORCALL")
+    other = symbol("PyObject_Vectorcall")
+    setter(function, other)
+    p.word_is(id(function), "FUNC_VECTORCALL", other)
+    setter(function, before)
+
+
+@probe("code")
+def _code(p: Probe) -> None:
+    code = _made().__code__  # never run, so its bytecode stands still
+    base = id(code)
+    layout = p.layout
+    # One with numbers that nothing else has by chance; it is never run either.
+    names = tuple(f"name{n}" for n in range(350))
+    wide = code.replace(
+        co_stacksize=1234,
+        co_argcount=151,
+        co_nlocals=200,
+        co_varnames=names[:200],
+        co_cellvars=names[200:287],
+        co_freevars=names[287:],
+    )
+    maker: Any = _made.__code__
+    for each in (code, wide, maker):
+        slots = len({*each.co_varnames, *each.co_cellvars, *each.co_freevars})
+        p.half_is(id(each), "CODE_NLOCALSPLUS", slots)
+        p.half_is(id(each), "CODE_STACKSIZE", each.co_stacksize)
+        p.half_is(id(each), "CODE_FRAMESIZE", slots + each.co_stacksize + layout.FRAME_SPECIALS_WORDS)
+        p.half_is(id(each), "CODE_FLAGS", each.co_flags)
+        p.half_is(id(each), "CODE_ARGCOUNT", each.co_argcount)
+        p.half_is(id(each), "CODE_NLOCALS", each.co_nlocals)
+        p.half_is(id(each), "CODE_NCELLVARS", len(each.co_cellvars))
+        p.half_is(id(each), "CODE_NFREEVARS", len(each.co_freevars))
+        p.word_is(id(each), "CODE_CONSTS", id(each.co_consts))
+        p.word_is(id(each), "CODE_NAMES", id(each.co_names))
+        p.word_is(id(each), "CODE_EXCEPTION_TABLE", id(each.co_exceptiontable))
+    p.same("CODE_BYTES", p.bytes(base + layout.CODE_BYTES, len(wide.co_code)), code._co_code_adaptive)
+    one, other = (compile("0", "", "eval") for _ in range(2))
+    p.same("CODE_VERSION", p.half(id(other) + layout.CODE_VERSION) - p.half(id(one) + layout.CODE_VERSION), 1)
+
+
+@probe("type")
+def _type(p: Probe) -> None:
+    each: Any
+    for each in (int, list, type, _Versioned):
+        p.word_is(id(each), "TYPE_FLAGS", each.__flags__)
+        p.word_is(id(each), "TYPE_BASICSIZE", each.__basicsize__)
+        p.word_is(id(each), "TYPE_DICTOFFSET", each.__dictoffset__ & 2**64 - 1)
+    versions = set()
+    classes = [type("Fresh", (_Versioned,), {}) for _ in range(4)]
+    for each in classes:
+        each.attribute  # looking up gives the class a version of its own
+        versions.add(p.half(id(each) + p.layout.TYPE_VERSION_TAG))
+    p.same("TYPE_VERSION_TAG", len(versions - {0}), len(classes))
+    for each in classes:
+        each.attribute = 2  # and changing it takes that away
+        p.half_is(id(each), "TYPE_VERSION_TAG", 0)
+
+
+class _Versioned:
+    attribute = 1

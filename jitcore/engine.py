@@ -1,0 +1,664 @@
+"""The engine: decides what is recorded and compiled, and installs it behind the doors.
+
+Life of a hot loop. In everything mode JUMP events are armed globally, for `@jit` on the function's code. Until the first
+loop gets hot a small Python callback counts (llvmlite is not imported before there is something to compile); from then on a
+native one does, which also enters regions. A loop whose counter runs out is recorded for a few rounds, then compiled at
+its next back edge with the types its frame has at that moment. Hot exits are recorded and the region is made again.
+
+An engine that cannot work here (unknown interpreter, free-threaded build, another tool in the optimizer's place) is
+*inactive*: every method works and does nothing, `inactive_reason` says why.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from _thread import interrupt_main
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from time import perf_counter
+from types import CodeType, FrameType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+from . import log
+from .options import Options
+from .reasons import Reason
+from .report import RegionRow, Stats
+
+if TYPE_CHECKING:
+    from .backends.runtime import Runtime
+    from .regions import Compiler, LoopSite, Region
+    from .tracing.profile import ProfileStore
+    from .tracing.recorder import Recorder, Recording
+
+EVENTS = ("recorded", "compiled", "refused", "invalidated")
+PACKAGES = ("jitcore", "jitcore.tracing", "jitcore.optimizer", "jitcore.backends")
+TOOL = sys.monitoring.OPTIMIZER_ID
+JUMP = sys.monitoring.events.JUMP
+PY_START = sys.monitoring.events.PY_START
+INSTRUCTION = sys.monitoring.events.INSTRUCTION
+ROUNDS = 3
+FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
+MAX_DOORS = 64
+NO_DOOR = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, generators and coroutines
+
+_active: Engine | None = None
+_default: Engine | None = None
+
+
+class Engine:
+    """A configuration with its regions. Only one engine is enabled at a time (sys.monitoring has one optimizer slot).
+
+    Engine(threshold=10) takes options by name (OptionError for wrong ones) or an Options object.
+    """
+
+    def __init__(self, options: Options | None = None, **values: object) -> None:
+        base = options if options is not None else Options.from_environment()
+        self.options = base.replace(**values) if values else base
+        log.set_level(self.options.log)
+        self.enabled = False
+        self.everything = False
+        self.sites: dict[tuple[int, int], LoopSite] = {}
+        self.regions: list[Region] = []
+        self.refusals: Counter[str] = Counter()
+        self.refused_places: dict[str, str] = {}
+        self.callbacks: dict[str, list[Callable[..., object]]] = {name: [] for name in EVENTS}
+        self.registered: dict[int, CodeType] = {}
+        self.overrides: dict[int, Options] = {}
+        self.armed: dict[int, CodeType] = {}
+        self.counts: dict[tuple[int, int], int] = {}
+        self.kept: dict[int, CodeType] = {}
+        self.exits: dict[int, Region] = {}
+        self.invalidations = 0
+        self.bridges = 0
+        self.runtime: Runtime | None = None
+        self.compiler: Compiler | None = None
+        self._profiles: ProfileStore | None = None
+        self._recorder: Recorder | None = None
+        self._checked = False
+        self._reason: str | None = None
+        self.closed = False
+
+    # ---- state ----------------------------------------------------------------------------------------------------
+
+    @property
+    def inactive_reason(self) -> str | None:
+        """Why jitcore can do nothing in this process, in one sentence; None where it works."""
+        if not self._checked:
+            self._checked = True
+            self._reason = environment_problem()
+        return self._reason
+
+    @property
+    def profiles(self) -> ProfileStore:
+        if self._profiles is None:
+            from .tracing.profile import ProfileStore
+
+            self._profiles = ProfileStore()
+        return self._profiles
+
+    @property
+    def recorder(self) -> Recorder:
+        if self._recorder is None:
+            from .tracing.recorder import Recorder
+
+            self._recorder = Recorder(TOOL, self.profiles, self._arm_instructions)
+        return self._recorder
+
+    def enable(self, everything: bool = True) -> None:
+        """Start: compile whatever gets hot, or only registered functions. Does nothing where jitcore is inactive."""
+        global _active
+        if self.closed:
+            raise RuntimeError("this engine was closed")
+        if not self.options.enabled or self.inactive_reason is not None:
+            return
+        if _active is not None and _active is not self:
+            _active.disable()
+        if not self.enabled:
+            owner = sys.monitoring.get_tool(TOOL)
+            if owner is not None:
+                self._refuse("tool_conflict", owner)
+                log.say_once(f"{Reason.TOOL_CONFLICT.sentence} (tool {owner!r})")
+                return
+            sys.monitoring.use_tool_id(TOOL, "jitcore")
+            self.enabled = True
+            _active = self
+            self._use_callback()
+        self.everything = self.everything or everything
+        if self.everything:
+            sys.monitoring.set_events(TOOL, JUMP)
+        for code in self.registered.values():
+            self._arm(code, JUMP | PY_START)
+
+    def disable(self) -> None:
+        """Stop: nothing new is compiled and no native code is entered any more. Regions are kept for `enable`."""
+        global _active
+        if not self.enabled:
+            return
+        if self._recorder is not None:
+            self._recorder.stop("disabled")
+        sys.monitoring.set_events(TOOL, 0)
+        for code in list(self.armed.values()):
+            sys.monitoring.set_local_events(TOOL, code, 0)
+        self.armed.clear()
+        sys.monitoring.register_callback(TOOL, JUMP, None)
+        sys.monitoring.register_callback(TOOL, PY_START, None)
+        if self.runtime is not None:
+            for site in self.sites.values():
+                for func in site.functions:
+                    self.runtime.remove_function(func)
+                site.functions.clear()
+        sys.monitoring.free_tool_id(TOOL)
+        self.enabled = self.everything = False
+        _active = None
+
+    def close(self) -> None:
+        """Disable for good and free all code that nobody runs."""
+        self.disable()
+        for region in self.regions:
+            self._uninstall(region, "closed")
+        self.regions.clear()
+        self.sites.clear()
+        self.exits.clear()
+        self.closed = True
+
+    def __enter__(self) -> Engine:
+        self.enable()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.disable()
+
+    # ---- the face -------------------------------------------------------------------------------------------------
+
+    def register(self, func: Any, **values: object) -> None:
+        """Mark a function for compilation (what @jit does); options are those that make sense for one function."""
+        code = func.__code__
+        self.registered[id(code)] = code
+        if values:
+            self.overrides[id(code)] = self.options.for_function(**values)
+        if self.inactive_reason is None and self.options.enabled:
+            if not self.enabled:
+                self.enable(everything=False)
+            if self.enabled:
+                self._arm(code, JUMP | PY_START)
+
+    def on(self, event: str, callback: Callable[..., object]) -> None:
+        """Call `callback(name, details)` at each event: recorded, compiled, refused or invalidated. Raises ValueError for
+        another name."""
+        if event not in self.callbacks:
+            raise ValueError(f"no event is called {event!r}; events: {', '.join(EVENTS)}")
+        self.callbacks[event].append(callback)
+
+    def compile(self, func: Any, *args: Any) -> Any:
+        """Warm `func` ahead: it is called with these arguments, with low thresholds, until nothing new gets compiled (at most
+        four times). Returns the last call's result."""
+        before = self.options
+        self.register(func)
+        self.options = before.replace(threshold=2, exit_threshold=2)
+        try:
+            result = None
+            for _ in range(4):
+                made = len(self.regions)
+                result = func(*args)
+                if len(self.regions) == made:
+                    break
+            return result
+        finally:
+            self.options = before
+
+    def stats(self) -> Stats:
+        """What happened so far."""
+        runtime = self.runtime
+        counters = runtime.counters() if runtime is not None else {}
+        rows = []
+        for region in self.regions:
+            entry = region.entry
+            entries, exits, mismatches = (entry.entries, entry.exits, entry.mismatches) if entry else (0, 0, 0)
+            rows.append(
+                RegionRow(
+                    region.code.co_qualname,
+                    region.code.co_filename,
+                    region.site.line if region.site is not None else region.code.co_firstlineno,
+                    kind="function" if region.offset < 0 else "loop",
+                    entries=entries,
+                    exits=exits,
+                    mismatches=mismatches,
+                    bridges=region.site.remakes if region.site is not None else 0,
+                    compile_seconds=region.compile_seconds,
+                    state=region.state,
+                )
+            )
+        return Stats(
+            regions=len(self.regions),
+            bridges=self.bridges,
+            compile_seconds=sum(r.compile_seconds for r in self.regions),
+            native_entries=counters.get("entries", 0),
+            native_exits=counters.get("exits", 0),
+            interpreted_back_edges=counters.get("back_edges", 0) + sum(self.counts.values()),
+            native_back_edges=counters.get("native_back_edges", 0),
+            refusals=dict(self.refusals),
+            mismatches=counters.get("mismatches", 0),
+            invalidations=self.invalidations,
+            rows=rows,
+        )
+
+    def explain(self, func: Any, **choices: Any) -> Any:
+        """The regions of a function as text (see `jitcore.explanation`)."""
+        from .explanation import explain
+
+        return explain(self, func, **choices)
+
+    # ---- events ---------------------------------------------------------------------------------------------------
+
+    def _tell(self, event: str, **details: object) -> None:
+        for callback in self.callbacks[event]:
+            try:
+                callback(event, details)
+            except Exception as error:
+                log.say(f"a callback for {event!r} failed: {type(error).__name__}: {error}")
+
+    def _refuse(self, key: str, where: str = "", detail: str = "") -> None:
+        self.refusals[key] += 1
+        if where:
+            self.refused_places[where] = key
+        log.info(f"refused {where}: {key} {detail}")
+        self._tell("refused", reason=key, where=where, detail=detail)
+
+    # ---- arming ---------------------------------------------------------------------------------------------------
+
+    def _use_callback(self) -> None:
+        native = self.runtime
+        sys.monitoring.register_callback(TOOL, JUMP, native.jump_callback if native else self._count_jump)
+        sys.monitoring.register_callback(TOOL, PY_START, native.start_callback if native else self._count_start)
+
+    def _arm(self, code: CodeType, events: int) -> None:
+        sys.monitoring.set_local_events(TOOL, code, events)
+        self.armed[id(code)] = code
+
+    def _arm_instructions(self, code: CodeType, on: bool) -> None:
+        """The recorder's switch: INSTRUCTION events come and go, JUMP events stay as they were."""
+        if not self.enabled:
+            return
+        kept = JUMP | PY_START if id(code) in self.registered else 0
+        sys.monitoring.set_local_events(TOOL, code, (kept | INSTRUCTION) if on else kept)
+
+    def _count_jump(self, code: CodeType, source: int, target: int) -> Any:
+        """The JUMP callback before the first loop is hot."""
+        try:
+            return self._count(code, source, target)
+        except KeyboardInterrupt:
+            # The signal meant the program, not this callback: it is sent again and arrives there.
+            interrupt_main()
+            return None
+
+    def _count(self, code: CodeType, source: int, target: int) -> Any:
+        if target > source:
+            return sys.monitoring.DISABLE
+        key = (id(code), target)
+        count = self.counts.get(key, 0) + 1
+        self.counts[key] = count
+        if count == 1:
+            self.kept[id(code)] = code
+        if count < self._options_of(code).threshold or self._recorder is not None and self._recorder.busy():
+            return None
+        if code.co_filename.startswith(own_folders()):
+            return sys.monitoring.DISABLE
+        return self._first_hot(code, target, sys._getframe(1))
+
+    def _count_start(self, code: CodeType, offset: int) -> Any:
+        """The PY_START callback before anything is hot."""
+        if not has_function_door(code) or not self._wants_function(code):
+            return sys.monitoring.DISABLE
+        key = (id(code), FUNCTION)
+        count = self.counts.get(key, 0) + 1
+        self.counts[key] = count
+        if count == 1:
+            self.kept[id(code)] = code
+        busy = self._recorder is not None and self._recorder.busy()
+        if count < self._options_of(code).function_threshold or busy:
+            return None
+        return self._first_hot(code, FUNCTION, sys._getframe(1))
+
+    def _first_hot(self, code: CodeType, offset: int, frame: FrameType) -> Any:
+        try:
+            if not self._start_runtime():
+                return sys.monitoring.DISABLE
+            from .abi import memory
+
+            address = memory.frame_address(frame)
+            return self._hot_function(code, address) if offset == FUNCTION else self._hot_loop(code, offset, address)
+        except Exception as error:
+            self._internal(error)
+            return sys.monitoring.DISABLE
+
+    def _wants_function(self, code: CodeType) -> bool:
+        """Functions get a door of their own when the user marked them; others are walked into from hot loops."""
+        return id(code) in self.registered
+
+    def _start_runtime(self) -> bool:
+        """Native callbacks from here on. False where llvmlite is missing or broken: said once, the program runs on."""
+        if self.runtime is not None:
+            return True
+        try:
+            from .backends.runtime import runtime
+            from .regions import Compiler
+        except ImportError as error:
+            self._refuse("llvmlite_missing", detail=str(error))
+            log.say_once(f"{Reason.LLVMLITE_MISSING.sentence} ({error})")
+            self._checked, self._reason = True, Reason.LLVMLITE_MISSING.sentence
+            sys.monitoring.set_events(TOOL, 0)
+            return False
+        self.runtime = runtime()
+        self.runtime.set_hooks(
+            hot_loop=self._hot_loop_hook,
+            hot_exit=self._hot_exit_hook,
+            hot_function=self._hot_function_hook,
+            deep_recursion=self._deep_recursion,
+        )
+        self.runtime.set_threshold(self.options.threshold, self.options.function_threshold)
+        self.runtime.set_deopt_every(self.options.deopt_every)
+        self.compiler = Compiler(self.runtime, self.options, self.profiles)
+        self._use_callback()
+        return True
+
+    # ---- hot places -----------------------------------------------------------------------------------------------
+
+    def _options_of(self, code: CodeType) -> Options:
+        return self.overrides.get(id(code), self.options)
+
+    def _hot_loop_hook(self, code: CodeType, target: int, frame: int) -> Any:
+        try:
+            return self._hot_loop(code, target, frame)
+        except Exception as error:
+            self._internal(error)
+            return sys.monitoring.DISABLE
+
+    def _hot_exit_hook(self, exit_id: int, *where: object) -> None:
+        try:
+            self._hot_exit(exit_id)
+        except Exception as error:
+            self._internal(error)
+
+    def _hot_function_hook(self, code: CodeType, frame: int) -> Any:
+        try:
+            return self._hot_function(code, frame)
+        except Exception as error:
+            self._internal(error)
+            return sys.monitoring.DISABLE
+
+    def _deep_recursion(self, func: FunctionType) -> None:
+        """The C stack ran low in this function: it is the interpreter's from now on."""
+        site = self.sites.get((id(func.__code__), FUNCTION))
+        if site is not None:
+            site.state, site.reason = "refused", "deep_recursion"
+            if self.runtime is not None:
+                self.runtime.remove_function(func)
+            site.functions = [f for f in site.functions if f is not func]
+        self._refuse("deep_recursion", func.__qualname__)
+
+    def _hot_function(self, code: CodeType, frame: int) -> Any:
+        """A function was called often: record a call, then compile it at the next one."""
+        from .regions import MAX_ATTEMPTS, LoopSite, function_of
+
+        if not self.enabled or self.closed:
+            return None
+        if not has_function_door(code) or not self._wants_function(code):
+            return sys.monitoring.DISABLE
+        if code.co_filename.startswith(own_folders()):
+            return sys.monitoring.DISABLE
+        key = (id(code), FUNCTION)
+        site = self.sites.get(key)
+        if site is None:
+            site = self.sites[key] = LoopSite(code, FUNCTION)
+        func = function_of(frame)
+        if site.state == "refused" or site.attempts >= MAX_ATTEMPTS or func is None:
+            return sys.monitoring.DISABLE
+        if self.recorder.busy():
+            self._again(site, 50)
+        elif site.state == "live":
+            self._door(site, site.regions[-1], func)
+            self._again(site, 1)
+        elif site.state == "recorded":
+            self._compile(site, frame)
+        else:
+            self._record(site, frame, FUNCTION, 1)
+        return None
+
+    def _door(self, site: LoopSite, region: Region, func: FunctionType) -> None:
+        """Put the region in front of a function object of its code (each closure has its own)."""
+        assert self.runtime is not None
+        if any(f is func for f in site.functions) or len(site.functions) >= MAX_DOORS:
+            return
+        from .tracing.decode import code_info
+
+        info = code_info(site.code)
+        self.runtime.install_function(func, region.entry, id(site.code) + code_offset() + info.resume_offset)
+        site.functions.append(func)
+
+    def _hot_loop(self, code: CodeType, target: int, frame: int) -> Any:
+        """A loop's counter ran out: record it, or compile what was recorded."""
+        from .regions import MAX_ATTEMPTS, LoopSite
+
+        if not self.enabled or self.closed:
+            return None
+        if code.co_filename.startswith(own_folders()):
+            return sys.monitoring.DISABLE
+        key = (id(code), target)
+        site = self.sites.get(key)
+        if site is None:
+            site = self.sites[key] = LoopSite(code, target)
+        if site.state == "refused" or site.attempts >= MAX_ATTEMPTS:
+            if not site.regions:
+                return sys.monitoring.DISABLE
+            self._again(site, 1 << 30)
+            return None
+        if self.recorder.busy():
+            self._again(site, 50)
+            return None
+        if site.state == "recorded":
+            self._compile(site, frame)
+            return sys.monitoring.DISABLE if site.state == "refused" and not site.regions else None
+        self._record(site, frame, target, ROUNDS)
+        return None
+
+    def _again(self, site: LoopSite, count: int) -> None:
+        """Call back after that many more back edges."""
+        if self.runtime is not None:
+            self.runtime.set_counter(site.code, site.offset, count)
+
+    def _record(self, site: LoopSite, frame: int, until: int, rounds: int) -> None:
+        def done(recording: Recording) -> None:
+            site.state = "recorded"
+            self._again(site, 1)
+            self._tell("recorded", where=site.name, reason=recording.reason, instructions=len(recording.events))
+            log.debug(f"recorded {site.name}: {recording.reason}, {len(recording.events)} instructions")
+
+        site.recordings += 1
+        limit = self._options_of(site.code).trace_limit
+        reason = self.recorder.start(site.code, frame, until, limit, rounds, done)
+        if reason is not None:
+            self._refuse(reason, site.name)
+            self._again(site, 10000)
+
+    def _compile(self, site: LoopSite, frame: int) -> None:
+        from .backends.llvm.jit import CompileError
+        from .backends.runtime import Entry as DoorEntry
+        from .regions import entry_of, function_entry_of, function_of
+        from .tracing.recorder import watcher
+        from .tracing.translate import Refused, TranslationError
+
+        assert self.compiler is not None and self.runtime is not None
+        site.attempts += 1
+        site.state = "compiled"
+        start = perf_counter()
+        try:
+            whole = site.offset == FUNCTION
+            found = function_entry_of(site.code, frame) if whole else entry_of(site.code, site.offset, frame)
+            region = self.compiler.compile(found, self._options_of(site.code))
+        except Refused as refused:
+            self._give_up(site, refused.reason, refused.detail)
+            return
+        except (TranslationError, CompileError) as error:
+            self._give_up(site, "internal_error", str(error))
+            log.debug(f"internal: {site.name}: {error}")
+            if self.options.verify:
+                raise
+            return
+        except MemoryError:
+            self._give_up(site, "out_of_memory", "")
+            return
+        region.site = site
+        tool = next((name for code in region.translation.codes if (name := watcher(TOOL, code))), None)
+        if tool is not None:
+            site.attempts -= 1
+            site.state = "recorded"
+            self._refuse("tracing_active", site.name, f"tool {tool!r}")
+            self._again(site, 10000)
+            return
+        self._watch(region)
+        if not region.valid.value:
+            self._again(site, 100)
+            return
+        region.entry = DoorEntry(region.address, region.nbuf, region.flag_address, region.native)
+        site.regions.append(region)
+        if whole:
+            func = function_of(frame)
+            assert func is not None
+            self._door(site, region, func)
+        else:
+            self.runtime.install_loop(site.code, site.offset, region.entry)
+        self.regions.append(region)
+        for block in region.descriptors.values():
+            self.exits[block.exit_id] = region
+        for place, why in region.translation.refusals.items():
+            self.refused_places[place] = why
+        self._again(site, 1 if whole else max(50, self._options_of(site.code).threshold))
+        site.state = "live"
+        log.info(f"compiled {site.name} in {1000 * (perf_counter() - start):.1f} ms")
+        self._tell("compiled", where=site.name, seconds=region.compile_seconds)
+
+    def _give_up(self, site: LoopSite, reason: str, detail: str) -> None:
+        site.state, site.reason = "refused", reason
+        self._refuse(reason if is_reason(reason) else "unsupported_bytecode", site.name, detail or reason)
+
+    def _watch(self, region: Region) -> None:
+        assert self.runtime is not None
+        for kind, holder, name in region.translation.watches:
+            if kind == "dict":
+                self.runtime.watch_dict_key(holder, name, region.flag_address)
+            elif kind == "function":
+                self.runtime.watch_function(holder, region.flag_address)
+
+    def _hot_exit(self, exit_id: int) -> None:
+        """An exit was taken often: record what happens behind it and make the region again. The frames are rebuilt
+        already (those of inlined callees too) and about to go on."""
+        from .abi import memory
+        from .regions import MAX_REMAKES
+
+        region = self.exits.get(exit_id)
+        if region is None or region.site is None or not self.enabled:
+            return
+        site = region.site
+        if site.remakes >= MAX_REMAKES or region.state != "live" or self.recorder.busy():
+            return
+        state = next((s for s, b in region.descriptors.items() if b.exit_id == exit_id), None)
+        frame = user_frame()
+        if state is None or frame is None:
+            return
+        inner = frame.f_code
+        for _ in state.frames[1:]:
+            frame = frame.f_back if frame is not None else None
+        if frame is None or frame.f_code is not site.code:
+            return
+        site.remakes += 1
+        self.bridges += 1
+        self._uninstall(region, "replaced")
+        site.attempts -= 1
+        self._record(site, memory.frame_address(frame), site.offset, ROUNDS)
+        if inner is not site.code and self.recorder.active:
+            self.recorder.follow(inner)
+
+    def _uninstall(self, region: Region, why: str) -> None:
+        region.state = why
+        region.valid.value = 0
+        if self.runtime is not None:
+            site = region.site
+            if site is not None and site.offset == FUNCTION:
+                for func in site.functions:
+                    self.runtime.remove_function(func)
+                site.functions.clear()
+            elif region.entry is not None:
+                self.runtime.remove_loop(region.code, region.offset, region.entry)
+            self.runtime.unwatch(region.flag_address)
+        if region.site is not None and region in region.site.regions:
+            region.site.regions.remove(region)
+
+    def _internal(self, error: Exception) -> None:
+        """A defect of jitcore's own: the program runs on, interpreted."""
+        self._refuse("internal_error", detail=f"{type(error).__name__}: {error}")
+        if self.options.verify or self.options.log == "debug":
+            import traceback
+
+            traceback.print_exception(error)
+
+
+def has_function_door(code: CodeType) -> bool:
+    """Whether the door's stub can make this code's frames."""
+    return not code.co_flags & NO_DOOR and not code.co_kwonlyargcount and not code.co_cellvars
+
+
+def code_offset() -> int:
+    from .abi import LAYOUT
+
+    return LAYOUT.CODE_BYTES
+
+
+def is_reason(key: str) -> bool:
+    try:
+        Reason.from_key(key)
+    except KeyError:
+        return False
+    return True
+
+
+@cache
+def own_folders() -> tuple[str, ...]:
+    """Where jitcore's own code lies (several folders in an editable install): it is never compiled."""
+    specs = [find_spec(name) for name in PACKAGES]
+    return tuple(place for s in specs if s is not None for place in s.submodule_search_locations or ())
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame that is not jitcore's own."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(own_folders()):
+        frame = frame.f_back
+    return frame
+
+
+def environment_problem() -> str | None:
+    """Why jitcore cannot work in this process; None where it can."""
+    if sys.implementation.name != "cpython" or sys.version_info[:2] < (3, 12):
+        return Reason.UNKNOWN_INTERPRETER.sentence
+    if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():
+        return Reason.FREE_THREADED.sentence
+    if threading.main_thread() is not threading.current_thread() and not threading.main_thread().is_alive():
+        return Reason.SUBINTERPRETER.sentence
+    from .abi import check
+
+    problem = check()
+    return f"{Reason.UNKNOWN_INTERPRETER.sentence} ({problem})" if problem else None
+
+
+def default_engine() -> Engine:
+    """The engine of @jit, JITCORE=1 and the module's functions, made on first use from the environment's options."""
+    global _default
+    if _default is None:
+        _default = Engine()
+    return _default
+
+
+__all__ = ["Engine", "default_engine"]
