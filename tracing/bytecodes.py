@@ -1,0 +1,13 @@
+"""One function per bytecode: its effect on the abstract state.
+
+Each function gets the translator and the decoded instruction and either emits the bytecode's operations or raises
+Leave before any effect. Names that changed between versions are listed together; what differs in meaning is asked of
+`versions`. The functions live in modules by topic; importing this one gathers them.
+"""
+
+from __future__ import annotations
+
+from . import bytecodes_calls, bytecodes_containers, bytecodes_flow, bytecodes_numbers, bytecodes_stack  # noqa: F401
+from .bytecode_table import HANDLERS
+
+__all__ = ["HANDLERS"]

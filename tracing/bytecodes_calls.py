@@ -1,0 +1,186 @@
+"""Calls: Python functions walked into, known built-ins open-coded, everything else through vectorcall."""
+
+from __future__ import annotations
+
+import inspect
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+from ..optimizer.ir import State
+from .bytecode_table import bytecode
+from .decode import Ins, code_info
+from .intrinsics import INTRINSICS, METHODS
+from .translate import Frame, Leave, Restart, owned_parts
+from .values import AV, OWNED, Const, Null, Obj
+from .versions import CALL_NULL_FIRST
+
+if TYPE_CHECKING:
+    from .translate import Translator
+
+NOT_WALKED = (
+    inspect.CO_VARARGS
+    | inspect.CO_VARKEYWORDS
+    | inspect.CO_GENERATOR
+    | inspect.CO_COROUTINE
+    | inspect.CO_ASYNC_GENERATOR
+    | inspect.CO_ITERABLE_COROUTINE
+)
+
+
+@bytecode("KW_NAMES")
+def kw_names(t: Translator, ins: Ins) -> None:
+    """3.12: the next CALL's keyword names."""
+    t.kwnames = t.frame.code.co_consts[ins.arg]
+
+
+@bytecode("CALL")
+def call(t: Translator, ins: Ins) -> None:
+    kwnames, t.kwnames = t.kwnames, None
+    general_call(t, ins, ins.arg, ins.arg + 2, kwnames)
+
+
+@bytecode("CALL_KW")
+def call_kw(t: Translator, ins: Ins) -> None:
+    names = t.peek()
+    if not isinstance(names, Const) or type(names.obj) is not tuple:
+        raise Leave("unsupported_operand_types", "keyword names")
+    general_call(t, ins, ins.arg, ins.arg + 3, names.obj)
+
+
+def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[str, ...] | None) -> None:
+    operands = t.frame.stack[len(t.frame.stack) - npop :]
+    first, second = operands[0], operands[1]
+    args = operands[2 : 2 + nargs]
+    if CALL_NULL_FIRST:
+        target, own = (second, None) if isinstance(first, Null) else (first, second)
+    else:
+        target, own = first, None if isinstance(second, Null) else second
+    if own is not None:
+        args = [own, *args]
+    if isinstance(target, Obj):
+        target = known_target(t, target)
+    if isinstance(target, Const) and not kwnames:
+        intrinsic = INTRINSICS.get(id(target.obj))
+        if intrinsic is not None:
+            result = intrinsic(t, args)
+            if result is not None:
+                t.drop_check(*operands)
+                del t.frame.stack[len(t.frame.stack) - npop :]
+                for av in operands:
+                    t.drop(av)
+                t.push(result)
+                return
+        method = METHODS.get(id(target.obj))
+        if method is not None and method(t, args, operands):
+            return
+        if type(target.obj) is FunctionType and walk_into(t, ins, target.obj, args, operands):
+            return
+    opaque_call(t, target, args, npop, kwnames)
+
+
+def known_target(t: Translator, target: Obj) -> AV:
+    """A callable that was always the same function: checked by identity (the region keeps it alive)."""
+    obs = t.observation()
+    callees = list(getattr(obs, "callees", ()) or ()) if obs is not None else []
+    if len(callees) == 1 and type(callees[0]) is FunctionType and not getattr(obs, "megamorphic", False):
+        t.guard(t.emit("obj.is", target.value, t.const_o(callees[0])))
+        if target.owner is OWNED:
+            return target
+        return Const(callees[0])
+    return target
+
+
+def opaque_call(t: Translator, target: AV, args: list[AV], npop: int, kwnames: tuple[str, ...] | None) -> None:
+    t.begin_opaque()
+    if kwnames:
+        t.constants[id(kwnames)] = kwnames
+    values, temps = t.operand_values([target, *args])
+    result = t.emit("call.vector", *values, imm=(kwnames or None,))
+    t.finish_call(result, temps, npop)
+
+
+def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:
+    """Continue inside the callee; False where it has to be called instead."""
+    code = func.__code__
+    if code.co_flags & NOT_WALKED or code.co_kwonlyargcount or code.co_cellvars:
+        return False
+    missing = code.co_argcount - len(args)
+    defaults = func.__defaults__ or ()
+    if missing < 0 or missing > len(defaults):
+        return False
+    if len(t.frames) > t.limits.inline_depth or any(f.code is code for f in t.frames):
+        return False
+    info = code_info(code)
+    if len(info.instructions) > t.limits.inline_ops or t.profiles.is_excluded(code):
+        return False
+    caller = t.frame
+    caller.call = ins
+    if t.path() in t.memory.no_inline:
+        caller.call = None
+        return False
+    callable_parts = [o for av in operands[:2] if av not in args for o in owned_parts(av)]
+    if callable_parts:
+        caller.call = None
+        return False
+    t.watches[("function", id(func), "")] = ("function", func, None)
+    t.constants[id(func)] = func
+    t.codes.add(code)
+    del caller.stack[len(caller.stack) - len(operands) :]
+    frame = Frame(info, func, func.__globals__, func.__builtins__, info.nlocalsplus)
+    given: list[AV] = [*args, *(Const(d) for d in defaults[len(defaults) - missing :])] if missing else list(args)
+    for k, av in enumerate(given):
+        av.dirty = False
+        frame.locals[k] = av
+    for k, cell in enumerate(func.__closure__ or ()):
+        frame.locals[info.nlocalsplus - len(code.co_freevars) + k] = Const(cell)
+    t.frames.append(frame)
+    t.pc = info.first_offset
+    return True
+
+
+@bytecode("RETURN_VALUE")
+def return_value(t: Translator, ins: Ins) -> None:
+    finish(t, t.peek(), on_stack=True)
+
+
+@bytecode("RETURN_CONST")
+def return_const(t: Translator, ins: Ins) -> None:
+    finish(t, Const(t.frame.code.co_consts[ins.arg]), on_stack=False)
+
+
+def finish(t: Translator, result: AV, on_stack: bool) -> None:
+    """A callee's end: its locals go, the caller goes on behind its call. The door's own frame is left to the
+    interpreter."""
+    if len(t.frames) == 1:
+        if not t.entry.function_door:
+            raise Leave("return")
+        slot = t.result_slot(result)
+        t.current.exit(State("return", (), "return", slot))
+        t.block = None
+        return
+    frame = t.frame
+    depth = len(t.frames) - 1
+    unsafe = [o for av in frame.locals for o in owned_parts(av) if o.type not in safe_types()]
+    if len(unsafe) > 1:
+        t.memory.no_inline.add(t.path(depth))
+        raise Restart
+    t.drop_check(*frame.locals)
+    if on_stack:
+        t.pop()
+    if isinstance(result, Obj) and result.owner.kind == "local" and result.owner.frame == depth:
+        t.own(result)
+    t.promote_owned_by(depth, result)
+    for av in frame.locals:
+        t.drop(av)
+    t.frames.pop()
+    caller = t.frame
+    assert caller.call is not None
+    t.pc = caller.call.next
+    caller.call = None
+    t.push(result)
+
+
+def safe_types() -> frozenset[type]:
+    from .translate import SAFE_TO_DROP
+
+    return SAFE_TO_DROP

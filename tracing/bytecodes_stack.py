@@ -1,0 +1,347 @@
+"""Locals, constants, names and the operand stack."""
+
+from __future__ import annotations
+
+from types import CellType, ModuleType
+from typing import TYPE_CHECKING
+
+from .bytecode_table import bytecode
+from .decode import Ins
+from .values import (
+    AV,
+    FRAME,
+    HEAP,
+    OWNED,
+    Const,
+    InFrame,
+    Null,
+    Num,
+    Obj,
+    Tup,
+    local_owner,
+)
+from .versions import CALL_NULL_FIRST, COMMON_CONSTANTS, FOR_ITER_PAIR, fast_slots
+
+if TYPE_CHECKING:
+    from .translate import Translator
+
+
+@bytecode("NOP", "RESUME", "CACHE", "NOT_TAKEN", "EXTENDED_ARG", "COPY_FREE_VARS")
+def nop(t: Translator, ins: Ins) -> None:
+    """Nothing happens here natively (free variables of walked-into frames are set up at the call)."""
+
+
+def load_local(t: Translator, slot: int) -> AV:
+    """A new slot with what the local holds."""
+    frame = t.frame
+    av = frame.locals[slot]
+    depth = len(t.frames) - 1
+    if isinstance(av, InFrame):
+        value = t.emit("frame.local", imm=(slot,))
+        t.guard(t.emit("obj.is_null", value), False)
+        av = frame.locals[slot] = Obj(value, None, FRAME)
+    if isinstance(av, Null):
+        raise Leave("unbound_local")
+    if isinstance(av, Obj):
+        owner = local_owner(depth, slot) if av.owner in (OWNED, FRAME) else av.owner
+        return Obj(av.value, av.type, owner)
+    if isinstance(av, Tup):
+        return t.dup(av)
+    made = av.copy()
+    made.dirty = False
+    return made
+
+
+@bytecode("LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK")
+def load_fast(t: Translator, ins: Ins) -> None:
+    t.push(load_local(t, ins.arg))
+
+
+@bytecode("LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW")
+def load_fast_load_fast(t: Translator, ins: Ins) -> None:
+    first, second = fast_slots(ins.op, ins.arg)
+    a, b = load_local(t, first), load_local(t, second)
+    t.push(a)
+    t.push(b)
+
+
+@bytecode("LOAD_FAST_AND_CLEAR")
+def load_fast_and_clear(t: Translator, ins: Ins) -> None:
+    frame = t.frame
+    av = frame.locals[ins.arg]
+    if isinstance(av, InFrame):
+        raise Leave("unsupported_bytecode", "comprehension over an untouched local")
+    root = len(t.frames) == 1
+    if root and isinstance(av, Obj):
+        raise Leave("unsupported_bytecode", "comprehension hides an object local")
+    if isinstance(av, Obj):
+        t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, ins.arg))
+    gone = Null()
+    gone.dirty = root and not (isinstance(av, Null) and not av.dirty)
+    frame.locals[ins.arg] = gone
+    av = av.copy()
+    av.dirty = False
+    t.push(av)
+
+
+def store_check(t: Translator, slot: int) -> None:
+    """Make sure that overwriting the local runs no code; leaves before the bytecode otherwise."""
+    old = t.frame.locals[slot]
+    if isinstance(old, InFrame):
+        value = t.emit("frame.local", imm=(slot,))
+        old = t.frame.locals[slot] = Obj(value, None, FRAME)
+        t.guard(t.emit("obj.is_null", value), False)
+    if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
+        t.guard(t.emit("obj.drop_is_safe", old.value))
+    elif not isinstance(old, Obj):
+        t.drop_check(old)
+
+
+def safe() -> frozenset[type]:
+    from .translate import SAFE_TO_DROP
+
+    return SAFE_TO_DROP
+
+
+def store_local(t: Translator, slot: int, av: AV) -> None:
+    """Move av into the local. In the real frame, references are written through and numbers stay out of it."""
+    frame = t.frame
+    depth = len(t.frames) - 1
+    old = frame.locals[slot]
+    if isinstance(av, Obj):
+        t.own(av)
+    t.promote(lambda o: o.owner == local_owner(depth, slot), keep=av)
+    if depth:
+        frame.locals[slot] = av
+        t.drop(old)
+        return
+    if isinstance(av, Num):
+        if isinstance(old, Obj):
+            # The slot must not keep an object alive that the interpreter would have dropped.
+            t.emit("frame.store_local", t.emit("obj.null"), imm=(slot,))
+        frame.locals[slot] = Num(av.value, dirty=True)
+        return
+    value = t.owned_value(av)
+    t.emit("frame.store_local", value, imm=(slot,))
+    if isinstance(av, Const):
+        frame.locals[slot] = Const(av.obj)
+    else:
+        frame.locals[slot] = Obj(value, t.type_of(av), FRAME)
+
+
+def prepare_stored(t: Translator, av: AV, root: bool) -> None:
+    """What a local of the real frame cannot hold leaves before the bytecode."""
+    if root:
+        t.reject_virtual_ranges(av)
+
+
+@bytecode("STORE_FAST", "STORE_FAST_MAYBE_NULL")
+def store_fast(t: Translator, ins: Ins) -> None:
+    av = t.peek()
+    root = len(t.frames) == 1
+    if isinstance(av, Null):
+        restore_null(t, ins.arg)
+        return
+    prepare_stored(t, av, root)
+    store_check(t, ins.arg)
+    t.pop()
+    store_local(t, ins.arg, av)
+
+
+def restore_null(t: Translator, slot: int) -> None:
+    """A comprehension gives back an unbound local."""
+    store_check(t, slot)
+    t.pop()
+    old = t.frame.locals[slot]
+    t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, slot))
+    made = Null()
+    if len(t.frames) == 1:
+        if isinstance(old, Obj):
+            t.emit("frame.store_local", t.emit("obj.null"), imm=(slot,))
+        else:
+            made.dirty = True
+    else:
+        t.drop(old)
+    t.frame.locals[slot] = made
+
+
+@bytecode("STORE_FAST_STORE_FAST")
+def store_fast_store_fast(t: Translator, ins: Ins) -> None:
+    first, second = fast_slots(ins.op, ins.arg)
+    root = len(t.frames) == 1
+    prepare_stored(t, t.peek(1), root)
+    prepare_stored(t, t.peek(2), root)
+    store_check(t, first)
+    store_check(t, second)
+    store_local(t, first, t.pop())
+    store_local(t, second, t.pop())
+
+
+@bytecode("STORE_FAST_LOAD_FAST")
+def store_fast_load_fast(t: Translator, ins: Ins) -> None:
+    first, second = fast_slots(ins.op, ins.arg)
+    if first != second and isinstance(t.frame.locals[second], Null | InFrame):
+        raise Leave("unbound_local")
+    prepare_stored(t, t.peek(), len(t.frames) == 1)
+    store_check(t, first)
+    store_local(t, first, t.pop())
+    t.push(load_local(t, second))
+
+
+@bytecode("DELETE_FAST")
+def delete_fast(t: Translator, ins: Ins) -> None:
+    if isinstance(t.frame.locals[ins.arg], Null):
+        raise Leave("unbound_local")
+    store_check(t, ins.arg)
+    t.push(Null())
+    restore_null(t, ins.arg)
+
+
+@bytecode("LOAD_CONST", "LOAD_CONST_IMMORTAL", "LOAD_CONST_MORTAL")
+def load_const(t: Translator, ins: Ins) -> None:
+    t.push(Const(t.frame.code.co_consts[ins.arg]))
+
+
+@bytecode("LOAD_SMALL_INT")
+def load_small_int(t: Translator, ins: Ins) -> None:
+    t.push(Const(ins.arg))
+
+
+@bytecode("LOAD_COMMON_CONSTANT")
+def load_common_constant(t: Translator, ins: Ins) -> None:
+    if not 0 <= ins.arg < len(COMMON_CONSTANTS):
+        raise Leave("unsupported_bytecode", f"LOAD_COMMON_CONSTANT {ins.arg}")
+    t.push(Const(COMMON_CONSTANTS[ins.arg]))
+
+
+@bytecode("PUSH_NULL")
+def push_null(t: Translator, ins: Ins) -> None:
+    t.push(Null())
+
+
+@bytecode("POP_TOP", "POP_ITER")
+def pop_top(t: Translator, ins: Ins) -> None:
+    """3.15's POP_ITER also removes the index kept beside the iterable."""
+    pair = ins.op == "POP_ITER" and FOR_ITER_PAIR
+    avs = [t.peek(2), t.peek(1)] if pair else [t.peek()]
+    t.drop_check(*avs)
+    for _ in avs:
+        t.pop()
+    for av in avs:
+        t.drop(av)
+
+
+@bytecode("END_FOR")
+def end_for(t: Translator, ins: Ins) -> None:
+    raise Leave("unsupported_bytecode", "END_FOR is never reached: exhausted loops go on behind it")
+
+
+@bytecode("COPY")
+def copy(t: Translator, ins: Ins) -> None:
+    t.push(t.dup(t.peek(ins.arg)))
+
+
+@bytecode("SWAP")
+def swap(t: Translator, ins: Ins) -> None:
+    stack = t.frame.stack
+    stack[-1], stack[-ins.arg] = stack[-ins.arg], stack[-1]
+
+
+@bytecode("LOAD_GLOBAL")
+def load_global(t: Translator, ins: Ins) -> None:
+    name = t.frame.code.co_names[ins.arg >> 1]
+    found = global_value(t, name)
+    if ins.arg & 1 and CALL_NULL_FIRST:
+        t.push(Null())
+    t.push(found)
+    if ins.arg & 1 and not CALL_NULL_FIRST:
+        t.push(Null())
+
+
+def global_value(t: Translator, name: str) -> AV:
+    """The value of a global or built-in name, held constant by a watcher on its dictionary."""
+    frame = t.frame
+    watch(t, frame.globals, name)
+    if name in frame.globals:
+        value = frame.globals[name]
+    elif name in frame.builtins:
+        watch(t, frame.builtins, name)
+        value = frame.builtins[name]
+    else:
+        raise Leave("unbound_global", name)
+    if t.memory.is_unstable(frame.globals, name):
+        raise Leave("unstable_global", name)
+    t.constants[id(value)] = value
+    return Const(value)
+
+
+def watch(t: Translator, namespace: dict[str, object], name: str) -> None:
+    t.watches[("dict", id(namespace), name)] = ("dict", namespace, name)
+
+
+@bytecode("LOAD_DEREF")
+def load_deref(t: Translator, ins: Ins) -> None:
+    cell = t.frame.locals[ins.arg]
+    if isinstance(cell, InFrame):
+        cell = t.frame.locals[ins.arg] = Obj(t.emit("frame.local", imm=(ins.arg,)), CellType, FRAME)
+    if isinstance(cell, Const):
+        cell_value = t.const_o(cell.obj)
+    elif isinstance(cell, Obj):
+        cell_value = cell.value
+    else:
+        raise Leave("unsupported_operand_types", "cell")
+    value = t.emit("field.o", cell_value, imm=("CELL_REF",))
+    t.guard(t.emit("obj.is_null", value), False)
+    made = Obj(value, None, HEAP)
+    t.specialise(made, t.expected_results())
+    t.push(made)
+
+
+@bytecode("LOAD_ATTR")
+def load_attr(t: Translator, ins: Ins) -> None:
+    from . import methods
+
+    name = t.frame.code.co_names[ins.arg >> 1]
+    is_method = bool(ins.arg & 1)
+    av = t.peek()
+    if isinstance(av, Const) and type(av.obj) is ModuleType:
+        namespace = av.obj.__dict__
+        if name not in namespace:
+            raise Leave("unbound_global", name)
+        watch(t, namespace, name)
+        if t.memory.is_unstable(namespace, name):
+            raise Leave("unstable_global", name)
+        value = namespace[name]
+        t.constants[id(value)] = value
+        t.pop()
+        push_callable(t, Const(value), is_method)
+        return
+    kind = t.specialise(av, t.expected(0))
+    method = methods.find(kind, name) if kind is not None and is_method else None
+    if method is not None:
+        t.pop()
+        # Method form: the unbound method, then the object, in the order that calls expect.
+        t.push(Const(method))
+        t.push(av)
+        return
+    t.opaque(
+        "PyObject_GetAttr", [av, Const(name)], npop=1, arrange=lambda made: push_callable(t, made, is_method)
+    )
+
+
+def push_callable(t: Translator, av: AV, with_null: bool) -> None:
+    if with_null and CALL_NULL_FIRST:
+        t.push(Null())
+    t.push(av)
+    if with_null and not CALL_NULL_FIRST:
+        t.push(Null())
+
+
+@bytecode("STORE_ATTR")
+def store_attr(t: Translator, ins: Ins) -> None:
+    name = t.frame.code.co_names[ins.arg]
+    t.opaque_status("PyObject_SetAttr", [t.peek(1), Const(name), t.peek(2)], npop=2)
+    t.end_opaque()
+
+
+from .translate import Leave  # noqa: E402  (the translator imports these modules lazily)

@@ -1,0 +1,236 @@
+"""Decoded code objects: instructions, control flow, stack depth.
+
+One `CodeInfo` per code object, made when the recorder or the translator first needs it. Everything is keyed by bytecode
+offset (bytes, as dis and sys.monitoring count). Inline caches are skipped; EXTENDED_ARG belongs to its instruction.
+"""
+
+from __future__ import annotations
+
+import dis
+from dataclasses import dataclass
+from functools import cached_property
+from types import CodeType
+
+from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, fast_slots, stored_slots
+
+NO_FALLTHROUGH = frozenset(
+    {
+        "RETURN_VALUE",
+        "RETURN_CONST",
+        "RAISE_VARARGS",
+        "RERAISE",
+        "JUMP_FORWARD",
+        "JUMP_BACKWARD",
+        "JUMP_BACKWARD_NO_INTERRUPT",
+        "INTERPRETER_EXIT",
+    }
+)
+_JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
+
+
+@dataclass(frozen=True)
+class Ins:
+    """One instruction. Offsets are bytes; `start` is where the interpreter resumes to run it (its first EXTENDED_ARG;
+    3.12: the KW_NAMES before a CALL); `exhausted` is where a FOR_ITER goes on at the end of its iterator; -1: none."""
+
+    offset: int
+    op: str
+    arg: int
+    target: int
+    next: int
+    start: int
+    line: int
+    exhausted: int = -1
+
+
+class CodeInfo:
+    """Static facts of one code object."""
+
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+        self.instructions: list[Ins] = []
+        self.by_offset: dict[int, Ins] = {}
+        self.nlocalsplus = len(code.co_varnames) + len(
+            [c for c in code.co_cellvars if c not in code.co_varnames]
+        ) + len(code.co_freevars)
+        self._decode()
+
+    def _decode(self) -> None:
+        raw = [i for i in dis.get_instructions(self.code, show_caches=False)]
+        ends = [i.offset for i in raw[1:]] + [len(self.code.co_code)]
+        index = {i.offset: k for k, i in enumerate(raw)}
+        start = -1
+        prefixes: list[int] = []
+        line = self.code.co_firstlineno
+        for k, i in enumerate(raw):
+            if i.positions is not None and i.positions.lineno is not None:
+                line = i.positions.lineno
+            if start < 0:
+                start = i.offset
+            if i.opname == "EXTENDED_ARG":
+                prefixes.append(i.offset)
+            if i.opname == "EXTENDED_ARG" or (HAS_KW_NAMES and i.opname == "KW_NAMES"):
+                if i.opname == "KW_NAMES":
+                    self._add(Ins(i.offset, i.opname, i.arg or 0, -1, ends[k], start, line))
+                continue
+            target = int(i.argval) if i.opcode in _JUMPS and i.opname != "END_ASYNC_FOR" else -1
+            exhausted = -1
+            if i.opname == "FOR_ITER":
+                at = index[target]
+                skip = after_exhaustion(raw[at].opname, raw[at + 1].opname if at + 1 < len(raw) else "")
+                exhausted = raw[at + skip].offset
+            self._add(Ins(i.offset, i.opname, i.arg or 0, target, ends[k], start, line, exhausted))
+            for prefix in prefixes:
+                # Whoever comes to the prefix finds the instruction there.
+                self.by_offset.setdefault(prefix, self.by_offset[i.offset])
+            prefixes.clear()
+            start = -1
+
+    def _add(self, ins: Ins) -> None:
+        self.instructions.append(ins)
+        self.by_offset[ins.offset] = ins
+
+    def at(self, offset: int) -> Ins:
+        """The instruction at (or whose EXTENDED_ARG is at) that offset. Raises KeyError."""
+        return self.by_offset[offset]
+
+    @property
+    def first_offset(self) -> int:
+        """Where a call begins (behind what sets up cells and free variables)."""
+        for ins in self.instructions:
+            if ins.op == "RESUME":
+                return ins.next
+        return 0
+
+    @property
+    def resume_offset(self) -> int:
+        """The function's RESUME, where a frame that was just made begins."""
+        return next((i.offset for i in self.instructions if i.op == "RESUME"), 0)
+
+    def successors(self, ins: Ins) -> list[int]:
+        """Offsets where the interpreter may go on, exceptions aside."""
+        out = []
+        if ins.op == "FOR_ITER":
+            out.append(ins.exhausted)
+        elif ins.target >= 0:
+            out.append(ins.target)
+        if ins.op not in NO_FALLTHROUGH and ins.next in self.by_offset:
+            out.append(ins.next)
+        return [self.real(o) for o in out]
+
+    def real(self, offset: int) -> int:
+        """The offset of the instruction whose EXTENDED_ARG may be at `offset` (jumps and events name the prefix)."""
+        ins = self.by_offset.get(offset)
+        return ins.offset if ins is not None else offset
+
+    @cached_property
+    def predecessors(self) -> dict[int, set[int]]:
+        found: dict[int, set[int]] = {}
+        for ins in self.instructions:
+            for target in self.successors(ins):
+                found.setdefault(target, set()).add(ins.offset)
+        return found
+
+    @cached_property
+    def loops(self) -> dict[int, frozenset[int]]:
+        """Natural loops: head offset to the offsets of its body, head included."""
+        bodies: dict[int, set[int]] = {}
+        for ins in self.instructions:
+            if ins.target >= 0 and ins.target <= ins.offset and ins.op.startswith("JUMP_BACKWARD"):
+                head = self.by_offset[ins.target].offset
+                body = bodies.setdefault(head, {head})
+                work = [ins.offset]
+                while work:
+                    offset = work.pop()
+                    if offset not in body:
+                        body.add(offset)
+                        work.extend(self.predecessors.get(offset, ()))
+        return {h: frozenset(b) for h, b in bodies.items()}
+
+    def loop_body(self, offset: int) -> frozenset[int]:
+        return self.loops.get(self.real(offset), frozenset())
+
+    def is_loop_head(self, offset: int) -> bool:
+        return self.real(offset) in self.loops
+
+    def is_merge(self, offset: int) -> bool:
+        """Whether control flow joins there."""
+        offset = self.real(offset)
+        return len(self.predecessors.get(offset, ())) > 1 or offset in self.loops
+
+    def stores_in_loop(self, head: int) -> frozenset[int]:
+        """Local slots assigned inside the loop."""
+        stored: set[int] = set()
+        for offset in self.loops.get(self.real(head), ()):
+            ins = self.by_offset[offset]
+            stored.update(stored_slots(ins.op, ins.arg))
+        return frozenset(stored)
+
+    @cached_property
+    def reachable(self) -> frozenset[int]:
+        seen: set[int] = set()
+        work = [0]
+        while work:
+            offset = work.pop()
+            if offset in seen or offset not in self.by_offset:
+                continue
+            seen.add(offset)
+            work.extend(self.successors(self.by_offset[offset]))
+        return frozenset(self.by_offset[o].offset for o in seen)
+
+    @cached_property
+    def depths(self) -> dict[int, int]:
+        """Stack depth before each reachable instruction."""
+        found: dict[int, int] = {}
+        work = [(0, 0)]
+        for entry in dis._parse_exception_table(self.code):  # type: ignore[attr-defined]
+            work.append((entry.target, entry.depth + 1 + (1 if entry.lasti else 0)))
+        while work:
+            offset, depth = work.pop()
+            while offset in self.by_offset and self.by_offset[offset].offset not in found:
+                ins = self.by_offset[offset]
+                found[ins.offset] = depth
+                opcode = dis.opmap[ins.op]
+                arg = ins.arg if opcode in _HAS_ARG else None
+                if ins.op == "FOR_ITER":
+                    width = 2 if FOR_ITER_PAIR else 1
+                    keeps = self.by_offset[ins.exhausted].op == "POP_ITER"
+                    work.append((ins.exhausted, depth if keeps else depth - width))
+                elif ins.op == "SEND":
+                    work.append((ins.target, depth))
+                elif ins.target >= 0:
+                    work.append((ins.target, depth + dis.stack_effect(opcode, arg, jump=True)))
+                if ins.op in NO_FALLTHROUGH:
+                    break
+                depth += 1 if ins.op == "RETURN_GENERATOR" else dis.stack_effect(opcode, arg, jump=False)
+                offset = ins.next
+        return found
+
+    def depth_at(self, offset: int) -> int:
+        """Stack depth before the instruction. Raises KeyError where it is not reachable."""
+        return self.depths[self.by_offset[offset].offset]
+
+    def slots_used(self, offsets: frozenset[int]) -> set[int]:
+        used: set[int] = set()
+        for offset in offsets:
+            ins = self.by_offset[offset]
+            used.update(fast_slots(ins.op, ins.arg))
+        return used
+
+
+_HAS_ARG = frozenset(getattr(dis, "hasarg", ())) or frozenset(
+    op for op in dis.opmap.values() if op >= dis.HAVE_ARGUMENT
+)
+MAX_INFOS = 4096
+_infos: dict[int, CodeInfo] = {}
+
+
+def code_info(code: CodeType) -> CodeInfo:
+    """The facts of a code object, kept as long as the process has room for them. Keyed by identity: code objects compare by
+    value, and equal ones are different places."""
+    info = _infos.get(id(code))
+    if info is None:
+        if len(_infos) >= MAX_INFOS:
+            _infos.clear()
+        info = _infos[id(code)] = CodeInfo(code)
+    return info

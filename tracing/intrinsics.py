@@ -1,0 +1,331 @@
+"""Built-in functions that are open-coded where their arguments are numbers, lists or tuples.
+
+Each function gets the translator and the arguments and returns the result's abstract value, or None to fall back to a
+real call. They emit only operations without effects (guards may leave before the call); the caller drops operands.
+`METHODS` are those with effects: they do the whole bytecode and say whether they did.
+
+The domain guards in front of the C library's functions exclude exactly what CPython's math module treats specially
+(Modules/mathmodule.c): errors, infinities, nan. The interpreter does those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..optimizer.ir import Value
+from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, length_of, truth
+from .values import AV, OWNED, Const, Num, Obj, Range, Tup
+
+if TYPE_CHECKING:
+    from .translate import Translator
+
+Intrinsic = Callable[["Translator", list[AV]], AV | None]
+Method = Callable[["Translator", list[AV], list[AV]], bool]
+INTRINSICS: dict[int, Intrinsic] = {}
+METHODS: dict[int, Method] = {}
+
+
+def intrinsic(*targets: object) -> Callable[[Intrinsic], Intrinsic]:
+    def declare(fn: Intrinsic) -> Intrinsic:
+        for target in targets:
+            INTRINSICS[id(target)] = fn
+        return fn
+
+    return declare
+
+
+def numbers(t: Translator, args: list[AV]) -> list[Num] | None:
+    """All arguments as numbers, by known type or by the types observed at the call."""
+    found = []
+    for k, av in enumerate(args):
+        n = t.number(av, t.expected(t.expected_operands() - len(args) + k))
+        if n is None:
+            return None
+        found.append(n)
+    return found
+
+
+@intrinsic(len)
+def len_(t: Translator, args: list[AV]) -> AV | None:
+    if len(args) != 1:
+        return None
+    kinds = t.expected(t.expected_operands() - 1)
+    length = length_of(t, args[0], t.specialise(args[0], kinds) if kinds <= {list, tuple, str} else t.type_of(args[0]))
+    return Num(length) if length is not None else None
+
+
+@intrinsic(abs)
+def abs_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 1:
+        return None
+    if ns[0].repr == "f":
+        return Num(t.emit("float.abs", ns[0].value))
+    value = as_int(t, ns[0])
+    negated = t.emit("int.sub_ovf", t.const_i(0), value)
+    return Num(t.emit("int.select", t.emit("int.lt", value, t.const_i(0)), negated, value))
+
+
+def extreme(t: Translator, args: list[AV], symbol: str) -> AV | None:
+    """min and max keep the first of equals: a later argument replaces the best so far only if it is strictly better."""
+    ns = numbers(t, args)
+    if ns is None or len(ns) < 2 or len({n.repr for n in ns}) != 1 or ns[0].repr == "b":
+        return None
+    best = ns[0]
+    kind = "float" if best.repr == "f" else "int"
+    for n in ns[1:]:
+        better = compare(t, symbol, n, best)
+        best = Num(t.emit(f"{kind}.select", better, n.value, best.value))
+    return best
+
+
+@intrinsic(min)
+def min_(t: Translator, args: list[AV]) -> AV | None:
+    return extreme(t, args, "<")
+
+
+@intrinsic(max)
+def max_(t: Translator, args: list[AV]) -> AV | None:
+    return extreme(t, args, ">")
+
+
+@intrinsic(int, math.trunc)
+def int_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 1:
+        return None
+    if ns[0].repr == "f":
+        t.guard(t.emit("float.fits_int", ns[0].value))
+        return Num(t.emit("float.to_int", ns[0].value))
+    return Num(as_int(t, ns[0]))
+
+
+@intrinsic(float)
+def float_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    return Num(as_float(t, ns[0])) if ns is not None and len(ns) == 1 else None
+
+
+@intrinsic(bool)
+def bool_(t: Translator, args: list[AV]) -> AV | None:
+    if len(args) != 1 or not isinstance(args[0], Num):
+        return None
+    value = truth(t, args[0])
+    return Num(value) if value is not None else None
+
+
+@intrinsic(round)
+def round_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 1:
+        return None
+    if ns[0].repr == "f":
+        t.guard(t.emit("float.fits_int", ns[0].value))
+        return Num(t.emit("float.to_int", t.emit("float.roundeven", ns[0].value)))
+    return Num(as_int(t, ns[0]))
+
+
+@intrinsic(divmod)
+def divmod_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 2:
+        return None
+    quotient, remainder = arithmetic(t, "//", *ns), arithmetic(t, "%", *ns)
+    if quotient is None or remainder is None:
+        return None
+    return Tup([Num(quotient), Num(remainder)])
+
+
+@intrinsic(pow)
+def pow_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 2:
+        return None
+    result = arithmetic(t, "**", *ns)
+    return Num(result) if result is not None else None
+
+
+@intrinsic(isinstance)
+def isinstance_(t: Translator, args: list[AV]) -> AV | None:
+    """Decided where the type is known and the class takes no part in the decision."""
+    if len(args) != 2 or not isinstance(args[1], Const) or type(args[1].obj) is not type:
+        return None
+    kind = t.specialise(args[0], t.expected(t.expected_operands() - 2))
+    if kind is None:
+        return None
+    if issubclass(kind, args[1].obj):
+        return Const(True)
+    return Const(False) if kind in (int, float, bool, str, list, tuple, dict, type(None)) else None
+
+
+@intrinsic(range)
+def range_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or not 1 <= len(ns) <= 3 or any(n.repr == "f" for n in ns):
+        return None
+    values = [as_int(t, n) for n in ns]
+    start, stop = (t.const_i(0), values[0]) if len(values) == 1 else values[:2]
+    step = values[2] if len(values) == 3 else t.const_i(1)
+    limit = t.const_i(1 << 61)
+    for value in (start, stop, step):
+        # Keeps every sum and difference of the loop within 64 bits.
+        t.guard(t.emit("int.lt", value, limit))
+        t.guard(t.emit("int.gt", value, t.const_i(-(1 << 61))))
+    t.guard(t.emit("int.eq", step, t.const_i(0)), False)
+    return Range(start, stop, step)
+
+
+def finite_argument(t: Translator, x: Value) -> None:
+    t.guard(t.emit("float.is_finite", x))
+
+
+def libm(function: str, domain: Callable[[Translator, Value], None] = finite_argument) -> Intrinsic:
+    """A one-argument function of the math module that is one call of the C library."""
+
+    def build(t: Translator, args: list[AV]) -> AV | None:
+        ns = numbers(t, args)
+        if ns is None or len(ns) != 1:
+            return None
+        x = as_float(t, ns[0])
+        domain(t, x)
+        result = t.emit("float.libm1", x, imm=(function,))
+        t.guard(t.emit("float.is_finite", result))
+        return Num(result)
+
+    return build
+
+
+def positive(t: Translator, x: Value) -> None:
+    t.guard(t.emit("float.gt", x, t.const_f(0.0)))
+    t.guard(t.emit("float.is_finite", x))
+
+
+def unit(t: Translator, x: Value) -> None:
+    t.guard(t.emit("float.le", t.emit("float.abs", x), t.const_f(1.0)))
+
+
+for _name in ("sin", "cos", "tan", "atan", "exp", "sinh", "cosh", "tanh", "asinh", "expm1"):
+    INTRINSICS[id(getattr(math, _name))] = libm(_name)
+for _name in ("log", "log2", "log10"):
+    INTRINSICS[id(getattr(math, _name))] = libm(_name, positive)
+for _name in ("asin", "acos"):
+    INTRINSICS[id(getattr(math, _name))] = libm(_name, unit)
+
+
+@intrinsic(math.sqrt)
+def sqrt_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 1:
+        return None
+    x = as_float(t, ns[0])
+    t.guard(t.emit("float.ge", x, t.const_f(0.0)))
+    return Num(t.emit("float.sqrt", x))
+
+
+@intrinsic(math.fabs)
+def fabs_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    return Num(t.emit("float.abs", as_float(t, ns[0]))) if ns is not None and len(ns) == 1 else None
+
+
+def rounding(operation: str) -> Intrinsic:
+    def build(t: Translator, args: list[AV]) -> AV | None:
+        ns = numbers(t, args)
+        if ns is None or len(ns) != 1:
+            return None
+        if ns[0].repr != "f":
+            return Num(as_int(t, ns[0]))
+        t.guard(t.emit("float.fits_int", ns[0].value))
+        return Num(t.emit("float.to_int", t.emit(operation, ns[0].value)))
+
+    return build
+
+
+INTRINSICS[id(math.floor)] = rounding("float.floor")
+INTRINSICS[id(math.ceil)] = rounding("float.ceil")
+
+
+@intrinsic(math.copysign)
+def copysign_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 2:
+        return None
+    return Num(t.emit("float.copysign", as_float(t, ns[0]), as_float(t, ns[1])))
+
+
+@intrinsic(math.atan2)
+def atan2_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 2:
+        return None
+    y, x = as_float(t, ns[0]), as_float(t, ns[1])
+    finite_argument(t, x)
+    finite_argument(t, y)
+    t.guard(t.emit("float.eq", y, t.const_f(0.0)), False)
+    return Num(t.emit("float.libm2", y, x, imm=("atan2",)))
+
+
+@intrinsic(math.fmod)
+def fmod_(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 2:
+        return None
+    x, y = as_float(t, ns[0]), as_float(t, ns[1])
+    finite_argument(t, x)
+    finite_argument(t, y)
+    t.guard(t.emit("float.eq", y, t.const_f(0.0)), False)
+    return Num(t.emit("float.libm2", x, y, imm=("fmod",)))
+
+
+@intrinsic(math.pow)
+def math_pow(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args)
+    if ns is None or len(ns) != 2:
+        return None
+    x, y = as_float(t, ns[0]), as_float(t, ns[1])
+    positive(t, x)
+    finite_argument(t, y)
+    result = t.emit("float.libm2", x, y, imm=("pow",))
+    t.guard(t.emit("float.is_finite", result))
+    t.guard(t.emit("float.ge", result, t.const_f(DBL_MIN)))
+    return Num(result)
+
+
+def method(target: object) -> Callable[[Method], Method]:
+    def declare(fn: Method) -> Method:
+        METHODS[id(target)] = fn
+        return fn
+
+    return declare
+
+
+@method(list.append)
+def append(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    if len(args) != 2 or t.type_of(args[0]) is not list or not isinstance(args[0], Obj):
+        return False
+    target, value = args
+    t.reject_virtual_ranges(value)
+    t.drop_check(target)
+    t.promote_heap()
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    t.emit("list.append", target.value, t.owned_value(value))
+    t.drop(target)
+    t.push(Const(None))
+    return True
+
+
+@method(list.pop)
+def pop(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    if len(args) != 1 or t.type_of(args[0]) is not list or not isinstance(args[0], Obj):
+        return False
+    target = args[0]
+    t.guard(t.emit("int.eq", t.emit("list.len", target.value), t.const_i(0)), False)
+    t.drop_check(target)
+    t.promote_heap()
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    popped = t.emit("list.pop_last", target.value)
+    t.drop(target)
+    t.push(Obj(popped, None, OWNED))
+    return True

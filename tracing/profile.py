@@ -1,0 +1,105 @@
+"""What the recorder saw, per bytecode of each code object.
+
+Recordings are stored as *observations* of single bytecodes, shared by every region that covers them: operand kinds,
+result kinds, branch directions, callees. A bridge is then nothing but new observations for the same places, and a
+region that is made again sees all of them. Observations do not tell calling contexts apart; the translator knows the
+types of most values itself and asks only where values come out of memory.
+
+A kind is an exact type, or one of the markers below. Types are held weakly where possible, so that recording a class does
+not keep it alive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+BIG_INT = "BIG_INT"
+"""An exact int that does not fit 64 bits."""
+NULL = "NULL"
+TAGGED = "TAGGED"
+
+MAX_CALLEES = 4
+
+
+@dataclass
+class Observation:
+    """One bytecode. `operands` has a set of kinds for each recorded operand, deepest first; `taken` counts jumps to the
+    target (for FOR_ITER: exhaustion), `not_taken` the times execution went on behind the bytecode."""
+
+    operands: list[set[Any]] = field(default_factory=list)
+    results: set[Any] = field(default_factory=set)
+    taken: int = 0
+    not_taken: int = 0
+    callees: list[Any] = field(default_factory=list)
+    megamorphic: bool = False
+    count: int = 0
+
+    def saw_callee(self, target: Any) -> None:
+        if self.megamorphic or any(c is target for c in self.callees):
+            return
+        if len(self.callees) >= MAX_CALLEES:
+            self.megamorphic = True
+            self.callees.clear()
+        else:
+            self.callees.append(target)
+
+
+class CodeProfile:
+    """The observations of one code object, by bytecode offset."""
+
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+        self.observations: dict[int, Observation] = {}
+
+    def at(self, offset: int) -> Observation:
+        """The observation there, made on first use."""
+        found = self.observations.get(offset)
+        if found is None:
+            found = self.observations[offset] = Observation()
+        return found
+
+    def dump(self) -> str:
+        """One line per observed bytecode."""
+        lines = [f"recorded in {self.code.co_qualname}:"]
+        for offset, seen in sorted(self.observations.items()):
+            operands = ", ".join("|".join(sorted(kind_name(k) for k in kinds)) for kinds in seen.operands)
+            results = "|".join(sorted(kind_name(k) for k in seen.results))
+            branch = f" jumped {seen.taken}, went on {seen.not_taken}" if seen.taken or seen.not_taken else ""
+            lines.append(f"  {offset:5d}  x{seen.count}  ({operands}) -> {results or '-'}{branch}")
+        return "\n".join(lines)
+
+
+def kind_name(kind: Any) -> str:
+    return kind.__qualname__ if isinstance(kind, type) else str(kind)
+
+
+class ProfileStore:
+    """All observations of the process. Code objects are keyed by identity and kept alive."""
+
+    def __init__(self) -> None:
+        self._profiles: dict[int, CodeProfile] = {}
+        self._excluded: dict[int, CodeType] = {}
+
+    def of(self, code: CodeType) -> CodeProfile:
+        """The profile of a code object, made on first use."""
+        found = self._profiles.get(id(code))
+        if found is None:
+            found = self._profiles[id(code)] = CodeProfile(code)
+        return found
+
+    def get(self, code: CodeType, offset: int) -> Observation | None:
+        """What was seen at that bytecode; None where it was never recorded."""
+        profile = self._profiles.get(id(code))
+        return profile.observations.get(offset) if profile is not None else None
+
+    def exclude(self, code: CodeType) -> None:
+        """Never walk into this code."""
+        self._excluded[id(code)] = code
+
+    def is_excluded(self, code: CodeType) -> bool:
+        return id(code) in self._excluded
+
+    def clear(self) -> None:
+        self._profiles.clear()

@@ -1,0 +1,1107 @@
+"""From recorded bytecode to SSA: the translator.
+
+A region starts at one bytecode offset of one code object (its door) on a real interpreter frame. The translator walks
+the bytecode from there, along the paths the recorder saw, and keeps an abstract value for every slot of every live
+frame. Python calls whose target is known are walked into, with a frame that exists only here.
+
+Where control flow joins, the current abstract state is compared with the *versions* of that place made so far: a
+version is a block whose parameters carry the slots that are numbers or references. A state that fits jumps there;
+another one gets a version of its own, up to a limit; past the limit all are widened into one and the walk starts over
+(SSA is cheap to make again, which is why recordings are kept and SSA is not). Loops close and branches merge this
+way, inner loops lie inside outer ones, and no fact crosses a join unless it is part of the version's context.
+
+A path that was never observed, or that cannot be translated, ends in an exit with its reason. Every exit carries a
+frame state from which the interpreter goes on: *before* the current bytecode as long as nothing observable happened in
+it (`emit` keeps track and `state` refuses otherwise), *after* it once an opaque operation has run.
+
+What differs from plain trace recording: observations are stored per bytecode, not per trace, so a bridge is just new
+observations for the same places and every compile sees all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import Any
+
+from ..optimizer import ops as _ops  # noqa: F401  (fills the registry)
+from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Slot, State, Value
+from ..optimizer.registry import OPS, GuardFailed
+from .decode import CodeInfo, Ins, code_info
+from .profile import Observation, ProfileStore
+from .values import (
+    AV,
+    FRAME,
+    HEAP,
+    OWNED,
+    Const,
+    InFrame,
+    Null,
+    Num,
+    Obj,
+    Range,
+    RangeIter,
+    Tagged,
+    Tup,
+)
+
+SAFE_TO_DROP: frozenset[type] = frozenset(
+    {int, float, bool, str, bytes, complex, type(None), range, type(iter(range(0))), type(len), slice, type(...)}
+)
+"""Exact types whose deallocation runs no Python code and frees nothing that could."""
+
+LIST_ITERATOR = type(iter([]))
+TUPLE_ITERATOR = type(iter(()))
+SEQUENCE_OF: dict[type, type] = {LIST_ITERATOR: list, TUPLE_ITERATOR: tuple}
+
+NUMBERS = (int, float, bool)
+REPR_OF: dict[type, str] = {int: "i", float: "f", bool: "b"}
+TYPE_OF: dict[str, type] = {"i": int, "f": float, "b": bool}
+
+
+class Leave(Exception):
+    """Raised by a bytecode's function before it had any effect: the region is left at this bytecode."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+class Restart(Exception):
+    """The walk has to start over with what was learnt (a widened join, a callee not to walk into)."""
+
+
+class Refused(Exception):
+    """No region can be made here; `reason` is a key of the closed list."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+class TranslationError(Exception):
+    """An internal rule was broken. The region is refused; in tests this is a failure."""
+
+
+@dataclass
+class Limits:
+    versions: int = 4
+    ops: int = 20000
+    inline_depth: int = 8
+    inline_ops: int = 400
+    restarts: int = 60
+
+
+@dataclass
+class Entry:
+    """What the door finds: where, and the exact types of the frame's slots at the moment of compilation (type objects;
+    None for an unbound slot; the string 'tagged' for 3.15's unboxed integers)."""
+
+    code: CodeType
+    offset: int
+    globals: dict[str, Any]
+    builtins: dict[str, Any]
+    locals: list[object]
+    stack: list[object]
+    function_door: bool = False
+
+
+@dataclass
+class Translation:
+    graph: Graph
+    constants: list[object]
+    watches: list[tuple[str, object, object]]
+    codes: set[CodeType]
+    refusals: dict[str, str] = field(default_factory=dict)
+    restarts: int = 0
+    bytecodes: int = 0
+    opaque: int = 0
+    """Operations that call out: each makes the frame true first and is no faster than in the interpreter."""
+
+
+class Frame:
+    """One frame of the walk. Frame 0 is real; the others exist only here."""
+
+    __slots__ = ("info", "code", "func", "globals", "builtins", "locals", "stack", "call", "closure")
+
+    def __init__(
+        self, info: CodeInfo, func: object, globals_: dict[str, Any], builtins: dict[str, Any], nlocals: int
+    ) -> None:
+        self.info = info
+        self.code: CodeType = info.code
+        self.func = func
+        self.globals, self.builtins = globals_, builtins
+        self.locals: list[AV] = [Null() for _ in range(nlocals)]
+        self.stack: list[AV] = []
+        self.call: Ins | None = None
+
+    def clone(self) -> Frame:
+        made = Frame(self.info, self.func, self.globals, self.builtins, 0)
+        made.locals = [a.copy() for a in self.locals]
+        made.stack = [a.copy() for a in self.stack]
+        made.call = self.call
+        return made
+
+
+class Same:
+    """Identity as a dictionary key."""
+
+    __slots__ = ("obj",)
+
+    def __init__(self, obj: object) -> None:
+        self.obj = obj
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.obj is self.obj
+
+    def __hash__(self) -> int:
+        return id(self.obj)
+
+    def __repr__(self) -> str:
+        return f"is {self.obj!r}"
+
+
+Side = tuple[int | None, bool, Callable[[], None] | None]
+Context = tuple[tuple[tuple[Any, ...], ...], ...]
+Key = tuple[Any, ...]
+
+
+@dataclass
+class Version:
+    block: Block
+    context: Context
+    frames: list[Frame]
+    offset: int
+
+
+@dataclass
+class Pending:
+    """One side of a branch, still to be walked; `facts` are those known at the branch (it dominates the side)."""
+
+    block: Block
+    frames: list[Frame]
+    offset: int | None
+    seen: bool
+    action: Callable[[], None] | None
+    facts: tuple[dict[tuple[Any, ...], Value], dict[tuple[Value, Any], bool], dict[Value, Any]]
+    ins: Ins | None
+    before: list[AV]
+
+
+class Translator:
+    """One attempt to make a graph. Use `translate`."""
+
+    def __init__(self, entry: Entry, profiles: ProfileStore, limits: Limits, memory: Memory) -> None:
+        self.entry, self.profiles, self.limits, self.memory = entry, profiles, limits, memory
+        self.root = code_info(entry.code)
+        self.graph = Graph(f"{entry.code.co_qualname}@{entry.offset}")
+        self.constants: dict[int, object] = {}
+        self.watches: dict[tuple[str, int, object], tuple[str, object, object]] = {}
+        self.codes: set[CodeType] = {entry.code}
+        self.refusals: dict[str, str] = {}
+        self.versions: dict[Key, list[Version]] = {}
+        self.work: list[Version | Pending] = []
+        self.body = self.loop_body() if not entry.function_door else None
+        self.known: dict[Value, Any] = {}
+        self.cse: dict[tuple[Any, ...], Value] = {}
+        self.checked: dict[tuple[Value, Any], bool] = {}
+        self.frames: list[Frame] = []
+        self.block: Block | None = None
+        self.pc = 0
+        self.ins: Ins | None = None
+        self.effect = False
+        self.before: list[AV] = []
+        self.count = 0
+        self.bytecodes = 0
+        self.kwnames: tuple[str, ...] | None = None
+        self.opaque_count = 0
+
+    # ---- emission -------------------------------------------------------------------------------------------------
+
+    def emit(self, name: str, *args: Value, imm: tuple[Any, ...] = (), state: State | None = None) -> Value:
+        """Append an operation, folding what is constant and sharing what is pure. Operations without a result return a
+        dummy value that must not be used."""
+        info = OPS[name]
+        key: tuple[Any, ...] = (name, args, tuple(Same(i) if name == "const.o" else (type(i), repr(i)) for i in imm))
+        if info.pure and not info.reads:
+            found = self.cse.get(key)
+            if found is not None:
+                return found
+            if args and all(a in self.known for a in args) and not any(a.repr == "o" for a in args):
+                made = self.constant(info.evaluate(None, *(self.known[a] for a in args), *imm), info.result)
+                self.cse[key] = made
+                return made
+        elif info.guard and not info.reads and args and all(a in self.known for a in args) and args[0].repr != "o":
+            try:
+                folded = info.evaluate(None, *(self.known[a] for a in args), *imm)
+            except GuardFailed:
+                pass
+            else:
+                return self.constant(folded, info.result) if info.result else args[0]
+        if info.writes - {"alloc", "ref"} or name == "obj.drop":
+            self.effect = True
+        if info.guard and state is None:
+            state = self.state()
+        op = Op(info, list(args), imm, state)
+        self.current.ops.append(op)
+        self.count += 1
+        if self.count > self.limits.ops:
+            raise Refused("region_too_large", f"more than {self.limits.ops} operations")
+        if op.result is None:
+            return args[0] if args else Value("o", op)
+        if name.startswith("const.") and name != "const.o":
+            self.known[op.result] = imm[0]
+        if info.pure and not info.reads:
+            self.cse[key] = op.result
+        return op.result
+
+    @property
+    def current(self) -> Block:
+        assert self.block is not None
+        return self.block
+
+    def constant(self, value: Any, repr_: str) -> Value:
+        return self.emit(f"const.{repr_}", imm=(value,))
+
+    def const_i(self, value: int) -> Value:
+        return self.emit("const.i", imm=(value,))
+
+    def const_f(self, value: float) -> Value:
+        return self.emit("const.f", imm=(value,))
+
+    def const_b(self, value: bool) -> Value:
+        return self.emit("const.b", imm=(value,))
+
+    def const_o(self, obj: object) -> Value:
+        self.constants[id(obj)] = obj
+        return self.emit("const.o", imm=(obj,))
+
+    def guard(self, cond: Value, expected: bool = True, state: State | None = None) -> None:
+        """Leave unless cond is `expected`; nothing is emitted where that is known."""
+        known = self.known.get(cond)
+        if known is not None:
+            if known == expected:
+                return
+            raise Leave("always_fails")
+        if self.checked.get((cond, "b")) == expected and (cond, "b") in self.checked:
+            return
+        self.emit("guard", cond, imm=(expected,), state=state)
+        self.checked[(cond, "b")] = expected
+
+    # ---- slots and ownership --------------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Frame:
+        return self.frames[-1]
+
+    def push(self, av: AV) -> None:
+        self.frame.stack.append(av)
+
+    def pop(self) -> AV:
+        return self.frame.stack.pop()
+
+    def peek(self, n: int = 1) -> AV:
+        return self.frame.stack[-n]
+
+    def all_slots(self) -> Iterable[AV]:
+        for frame in self.frames:
+            yield from frame.locals
+            yield from frame.stack
+
+    def own(self, av: AV) -> None:
+        """Give a borrowed reference one of its own."""
+        if isinstance(av, Obj):
+            if av.owner not in (OWNED, FRAME):
+                self.emit("obj.incref", av.value)
+                av.owner = OWNED
+        elif isinstance(av, Tup):
+            for item in av.items:
+                self.own(item)
+
+    def promote(self, which: Callable[[Obj], bool], keep: AV | None = None) -> None:
+        """Own every borrowed reference that `which` selects: its owner is about to let go."""
+
+        def walk(av: AV) -> None:
+            if isinstance(av, Obj):
+                if av is not keep and which(av):
+                    self.own(av)
+            elif isinstance(av, Tup):
+                for item in av.items:
+                    walk(item)
+
+        for av in self.all_slots():
+            walk(av)
+
+    def promote_heap(self) -> None:
+        """Before an operation that may change containers."""
+        self.promote(lambda o: o.owner is HEAP)
+
+    def promote_owned_by(self, depth: int, keep: AV | None = None) -> None:
+        """Before the frame at `depth` goes: own what was borrowed from its locals."""
+        self.promote(lambda o: o.owner.kind == "local" and o.owner.frame == depth, keep)
+
+    def dup(self, av: AV) -> AV:
+        """A second slot with the same value."""
+        if isinstance(av, Obj):
+            made = Obj(av.value, av.type, av.owner)
+            if av.owner is OWNED:
+                self.emit("obj.incref", av.value)
+            elif av.owner is FRAME:
+                raise TranslationError("dup of a frame local")
+            return made
+        if isinstance(av, Tup):
+            return Tup([self.dup(i) for i in av.items])
+        made2 = av.copy()
+        made2.dirty = False
+        return made2
+
+    def owned_value(self, av: AV) -> Value:
+        """The reference of av, owned by whoever consumes the result; av is then dead. Boxes and materialises."""
+        if isinstance(av, Obj):
+            self.own(av)
+            return av.value
+        if isinstance(av, Tup):
+            self.reject_virtual_ranges(av)
+            return self.emit("tuple.new", *[self.owned_value(i) for i in av.items])
+        value = self.boxed(av)
+        if isinstance(av, Const):
+            self.emit("obj.incref", value)
+        return value
+
+    def reject_virtual_ranges(self, av: AV) -> None:
+        if isinstance(av, RangeIter | Range | Tagged | Null | InFrame):
+            raise Leave("unsupported_operand_types", f"{type(av).__name__} escapes")
+        if isinstance(av, Tup):
+            for item in av.items:
+                self.reject_virtual_ranges(item)
+
+    def boxed(self, av: AV) -> Value:
+        """av as a reference: a new owned one of a number, the constant itself (borrowed), the object (as it is held)."""
+        if isinstance(av, Num):
+            return self.emit({"i": "obj.box_int", "f": "obj.box_float", "b": "obj.box_bool"}[av.repr], av.value)
+        if isinstance(av, Const):
+            return self.const_o(av.obj)
+        if isinstance(av, Obj):
+            return av.value
+        self.reject_virtual_ranges(av)
+        raise TranslationError(f"cannot box {type(av).__name__}")
+
+    def drop_check(self, *avs: AV) -> None:
+        """Make sure that `drop` of these runs no code; leaves before the bytecode otherwise."""
+        unsafe = 0
+        for av in avs:
+            for obj in owned_parts(av):
+                if obj.type in SEQUENCE_OF:
+                    # It dies with its last reference and lets go of its sequence.
+                    unsafe += 1
+                    sequence = self.emit("field.o", obj.value, imm=("LISTITER_SEQ",))
+                    self.guard(self.emit("obj.drop_is_safe", sequence))
+                elif obj.type not in SAFE_TO_DROP:
+                    unsafe += 1
+                    self.guard(self.emit("obj.drop_is_safe", obj.value))
+        if unsafe > 1:
+            raise Leave("several_drops")
+
+    def drop(self, av: AV) -> None:
+        """The slot of av is gone. `drop_check` has run before the bytecode had any effect."""
+        for obj in owned_parts(av):
+            self.emit("obj.drop", obj.value)
+
+    # ---- types ----------------------------------------------------------------------------------------------------
+
+    def observation(self, ins: Ins | None = None) -> Observation | None:
+        ins = ins or self.ins
+        assert ins is not None
+        return self.profiles.get(self.frame.code, ins.offset)
+
+    def expected(self, position: int) -> set[Any]:
+        """Kinds observed for operand `position` (0 = deepest recorded) of the current bytecode."""
+        obs = self.observation()
+        if obs is None or not 0 <= position < len(obs.operands):
+            return set()
+        return set(obs.operands[position])
+
+    def expected_operands(self) -> int:
+        """How many operands were recorded at the current bytecode."""
+        obs = self.observation()
+        return len(obs.operands) if obs is not None else 0
+
+    def expected_results(self) -> set[Any]:
+        obs = self.observation()
+        return set(obs.results) if obs is not None else set()
+
+    def type_of(self, av: AV) -> type | None:
+        """The exact type, where known."""
+        if isinstance(av, Num):
+            return TYPE_OF[av.repr]
+        if isinstance(av, Const):
+            return type(av.obj)
+        if isinstance(av, Obj):
+            return av.type
+        if isinstance(av, Tup):
+            return tuple
+        if isinstance(av, Range):
+            return range
+        return None
+
+    def ensure_type(self, av: AV, expected: type) -> None:
+        """Check that av is exactly of that type, or leave."""
+        known = self.type_of(av)
+        if known is expected:
+            return
+        if known is not None or not isinstance(av, Obj):
+            raise Leave("unsupported_operand_types", f"{known} where {expected.__name__} was recorded")
+        self.constants[id(expected)] = expected
+        self.guard(self.emit("obj.type_is", av.value, imm=(expected,)))
+        av.type = expected
+
+    def specialise(self, av: AV, kinds: set[Any]) -> type | None:
+        """av's exact type: known, or the single one observed (checked now). None where several were seen."""
+        known = self.type_of(av)
+        if known is not None:
+            return known
+        if isinstance(av, Obj) and len(kinds) == 1:
+            kind = next(iter(kinds))
+            if isinstance(kind, type):
+                self.ensure_type(av, kind)
+                return kind
+        return None
+
+    def number(self, av: AV, kinds: set[Any] = frozenset()) -> Num | None:  # type: ignore[assignment]
+        """av as an unboxed number, or None where it is (or was seen as) anything else. Ints beyond 64 bits are None."""
+        if isinstance(av, Num):
+            return av
+        if isinstance(av, Const):
+            kind = type(av.obj)
+            if kind is bool:
+                return Num(self.const_b(av.obj))  # type: ignore[arg-type]
+            if kind is int:
+                return Num(self.const_i(av.obj)) if -(1 << 63) <= av.obj < 1 << 63 else None  # type: ignore[operator, arg-type]
+            if kind is float:
+                return Num(self.const_f(av.obj))  # type: ignore[arg-type]
+            return None
+        if not isinstance(av, Obj):
+            return None
+        kind_: Any = av.type
+        if kind_ is None and len(kinds) == 1:
+            kind_ = next(iter(kinds))
+        if kind_ in NUMBERS and not (kind_ is int and av.type is None and not kinds):
+            if kind_ is int and self.big(kinds):
+                return None
+            value = self.unbox(av, kind_, None)
+            av.type = kind_
+            return Num(value)
+        return None
+
+    @staticmethod
+    def big(kinds: Iterable[Any]) -> bool:
+        return any(k == "BIG_INT" or getattr(k, "name", "") == "BIG_INT" for k in kinds)
+
+    def unbox(self, av: Obj, kind: type, state: State | None) -> Value:
+        name = {"i": "obj.unbox_int", "f": "obj.unbox_float", "b": "obj.unbox_bool"}[REPR_OF[kind]]
+        key = (av.value, kind)
+        found = self.cse.get(key)
+        if found is None:
+            found = self.cse[key] = self.emit(name, av.value, state=state)
+        return found
+
+    # ---- frame states ---------------------------------------------------------------------------------------------
+
+    def slot(self, av: AV) -> Slot:
+        if isinstance(av, Num):
+            return Slot("box", (av.value,))
+        if isinstance(av, Const):
+            self.constants[id(av.obj)] = av.obj
+            return Slot("const", obj=av.obj)
+        if isinstance(av, Null):
+            return Slot("null")
+        if isinstance(av, Obj):
+            return Slot("steal" if av.owner is OWNED else "new", (av.value,))
+        if isinstance(av, RangeIter):
+            return Slot("range_iter", (av.start, av.length, av.step))
+        if isinstance(av, Range):
+            return Slot("range", (av.start, av.stop, av.step))
+        if isinstance(av, Tup):
+            return Slot("tuple", parts=tuple(self.slot(i) for i in av.items))
+        if isinstance(av, Tagged):
+            return Slot("tagged", (av.value,))
+        raise TranslationError(f"{type(av).__name__} in a frame state")
+
+    def result_slot(self, av: AV) -> Slot:
+        """The value a function door returns: one reference, made here where it is a tuple that does not exist yet."""
+        if isinstance(av, Tup):
+            return Slot("steal", (self.owned_value(av),))
+        self.reject_virtual_ranges(av)
+        return self.slot(av)
+
+    def frame_state(
+        self,
+        offset: int,
+        stack: list[AV] | None = None,
+        *,
+        reason: str = "",
+        when: str = "before",
+        kind: str = "resume",
+        poison: tuple[Slot, ...] = (),
+    ) -> State:
+        """The state in which the innermost frame goes on at `offset`."""
+        records = []
+        last = len(self.frames) - 1
+        for i, frame in enumerate(self.frames):
+            if i == 0:
+                locals_ = {k: self.slot(a) for k, a in enumerate(frame.locals) if a.dirty}
+            else:
+                locals_ = {k: self.slot(a) for k, a in enumerate(frame.locals) if not isinstance(a, Null)}
+            used = frame.stack if i < last or stack is None else stack
+            slots = [self.slot(a) for a in used]
+            if i == last:
+                record = FrameRec(frame.code, frame.func, offset, offset, locals_, slots + list(poison))
+            else:
+                assert frame.call is not None
+                record = FrameRec(
+                    frame.code,
+                    frame.func,
+                    frame.call.next,
+                    frame.call.offset,
+                    locals_,
+                    slots,
+                    self.memory.poison_call(frame.call),
+                )
+            records.append(record)
+        return State(kind, tuple(records), reason, None, when)
+
+    def state(self, reason: str = "guard") -> State:
+        """The state before the current bytecode."""
+        if self.effect:
+            raise TranslationError(f"state before {self.ins} after an effect")
+        assert self.ins is not None
+        return self.frame_state(self.ins.start, self.before, reason=reason)
+
+    def leave(self, reason: str, offset: int | None = None, stack: list[AV] | None = None) -> None:
+        """End the block with an exit."""
+        assert self.ins is not None or offset is not None
+        if offset is None:
+            assert self.ins is not None
+            state = self.state(reason)
+        else:
+            state = self.frame_state(offset, stack, reason=reason)
+        self.current.exit(state)
+        self.block = None
+
+    # ---- opaque operations ----------------------------------------------------------------------------------------
+
+    def begin_opaque(self) -> None:
+        """Make the real frame true for whoever looks at it: locals written, instruction pointer exact, nothing borrowed
+        from what may change. Only the real frame can be looked at, so callees that need this are not walked into."""
+        if len(self.frames) > 1:
+            self.memory.no_inline.add(self.path(len(self.frames) - 1))
+            raise Restart
+        assert self.ins is not None
+        self.opaque_count += 1
+        self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
+        for k, av in enumerate(self.frame.locals):
+            if av.dirty:
+                value = self.owned_value(av.copy())
+                self.emit("frame.store_local", value, imm=(k,))
+                av.dirty = False
+        self.emit("frame.set_ip", imm=(self.ins.offset,))
+
+    def end_opaque(self, result: AV | None = None) -> None:
+        """After an opaque operation whose result (if any) is on the stack already: leave, with the state after it, if the
+        region was invalidated meanwhile or somebody took the frame."""
+        self.forget_memory()
+        assert self.ins is not None
+        state = self.frame_state(self.ins.next, reason="invalidated", when="after")
+        self.emit("guard", self.emit("region.valid"), imm=(True,), state=state)
+        self.emit("guard", self.emit("frame.taken"), imm=(False,), state=state)
+
+    def raised(self, failed: Value, expected: bool, operands: int) -> None:
+        """Leave with the pending exception when `failed` is `expected`: operands of the bytecode were popped already and
+        are gone; the interpreter raises at this bytecode through poison operands."""
+        assert self.ins is not None
+        poison = self.memory.poison_operands(self.ins, operands)
+        state = self.frame_state(self.ins.start, reason="raised", when="after", kind="error", poison=poison)
+        self.emit("guard", failed, imm=(not expected,), state=state)
+
+    def forget_memory(self) -> None:
+        """Nothing is known of object memory any more (types of objects stay: __class__ assignment makes heap types only,
+        and those are checked where they matter)."""
+
+    def opaque(
+        self,
+        function: str,
+        operands: list[AV],
+        extra: tuple[Any, ...] = (),
+        *,
+        npop: int,
+        arrange: Callable[[AV], None] | None = None,
+    ) -> None:
+        """A generic operation by the C API: pops npop stack entries and pushes the result (or lets `arrange` do it)."""
+        self.begin_opaque()
+        values, temps = self.operand_values(operands)
+        result = self.emit("call.object", *values, imm=(function, extra))
+        self.finish_call(result, temps, npop, arrange)
+
+    def opaque_status(self, function: str, operands: list[AV], *, npop: int) -> Value:
+        """Like `opaque` for functions returning a C int; pops the operands and returns the int (never -1)."""
+        self.begin_opaque()
+        values, temps = self.operand_values(operands)
+        result = self.emit("call.status", *values, imm=(function, ()))
+        del self.frame.stack[len(self.frame.stack) - npop :]
+        for temp in temps:
+            self.release(temp)
+        self.raised(self.emit("int.lt", result, self.const_i(0)), True, npop)
+        return result
+
+    def operand_values(self, operands: list[AV]) -> tuple[list[Value], list[AV]]:
+        """References for a call, and what has to be released after it."""
+        values: list[Value] = []
+        temps: list[AV] = []
+        for av in operands:
+            if isinstance(av, Null):
+                values.append(self.emit("obj.null"))
+                continue
+            if isinstance(av, Num | Tup):
+                value = self.owned_value(av)
+                temps.append(Obj(value, self.type_of(av), OWNED))
+            else:
+                value = self.boxed(av)
+                if isinstance(av, Obj) and av.owner is OWNED:
+                    temps.append(av)
+            values.append(value)
+        return values, temps
+
+    def finish_call(
+        self, result: Value, temps: list[AV], npop: int, arrange: Callable[[AV], None] | None = None
+    ) -> None:
+        del self.frame.stack[len(self.frame.stack) - npop :]
+        for temp in temps:
+            self.release(temp)
+        self.raised(self.emit("obj.is_null", result), True, npop)
+        (arrange or self.push)(Obj(result, None, OWNED))
+        self.end_opaque()
+
+    def release(self, av: AV) -> None:
+        """Drop inside an opaque bytecode: the frame is true already, so code may run."""
+        for obj in owned_parts(av):
+            self.emit("obj.drop" if obj.type in SAFE_TO_DROP else "call.dealloc", obj.value)
+
+    # ---- joins ----------------------------------------------------------------------------------------------------
+
+    def path(self, upto: int | None = None) -> Key:
+        frames = self.frames if upto is None else self.frames[:upto]
+        return tuple((Same(f.code), f.call.offset if f.call else -1) for f in frames)
+
+    def normalise(self, offset: int) -> None:
+        """Bring the state into the form in which states are compared at a join."""
+        frame = self.frame
+        head = frame.info.is_loop_head(offset)
+        changed = frame.info.stores_in_loop(offset) if head else frozenset()
+        self.promote_heap()
+        for depth, f in enumerate(self.frames):
+            for where in (f.locals, f.stack):
+                for k, av in enumerate(where):
+                    is_local = where is f.locals
+                    if isinstance(av, Const) and type(av.obj) in NUMBERS:
+                        number = self.number(av)
+                        if number is not None:
+                            where[k] = av = Num(number.value, av.dirty)
+                    elif isinstance(av, Obj) and is_local and av.type in NUMBERS:
+                        value = self.unbox(av, av.type, self.frame_state(offset, reason="guard", when="after"))
+                        if av.owner is OWNED:
+                            self.emit("obj.drop", av.value)
+                        where[k] = av = Num(value)
+                    if depth == 0 and is_local and head and f is frame and k in changed and isinstance(av, Num):
+                        av.dirty = True
+
+    def context(self) -> Context:
+        return tuple(tuple(describe(a) for a in f.locals) + (("/",),) + tuple(describe(a) for a in f.stack) for f in self.frames)
+
+    def arrive(self, offset: int) -> None:
+        """End the current block by jumping to the join at `offset`."""
+        offset = self.frame.info.real(offset)
+        self.ins = None
+        self.effect = False
+        self.normalise(offset)
+        key: Key = (*self.path(), offset)
+        context = self.context()
+        known = self.versions.setdefault(key, [])
+        for version in known:
+            if version.context == context:
+                self.join(version, offset)
+                return
+        planned = self.memory.plans.get(key)
+        for version in known:
+            if fits(context, version.context, coercing=False):
+                self.join(version, offset)
+                return
+        if planned is not None:
+            for version in known:
+                if fits(context, version.context, coercing=True):
+                    self.join(version, offset)
+                    return
+            if not known and fits(context, planned, coercing=True):
+                self.new_version(key, planned, offset)
+                self.join(self.versions[key][0], offset)
+                return
+            self.leave("too_many_versions", offset)
+            return
+        if len(known) >= self.limits.versions:
+            plan = context
+            for version in known:
+                merged = widen(plan, version.context)
+                if merged is None:
+                    self.leave("too_many_versions", offset)
+                    return
+                plan = merged
+            self.memory.plans[key] = plan
+            raise Restart
+        self.join(self.new_version(key, context, offset), offset)
+
+    def new_version(self, key: Key, context: Context, offset: int) -> Version:
+        block = self.graph.block(f"{self.frame.code.co_name}_{offset}")
+        frames = []
+        for template, descs in zip(self.frames, context, strict=True):
+            made = template.clone()
+            nlocals = len(template.locals)
+            made.locals = [revive(d, block) for d in descs[:nlocals]]
+            made.stack = [revive(d, block) for d in descs[nlocals + 1 :]]
+            frames.append(made)
+        version = Version(block, context, frames, offset)
+        self.versions[key].append(version)
+        self.work.append(version)
+        return version
+
+    def join(self, version: Version, offset: int) -> None:
+        args: list[Value] = []
+        for depth, (frame, descs) in enumerate(zip(self.frames, version.context, strict=True)):
+            nlocals = len(frame.locals)
+            wanted = [*descs[:nlocals], *descs[nlocals + 1 :]]
+            for k, (av, desc) in enumerate(zip([*frame.locals, *frame.stack], wanted, strict=True)):
+                self.pass_value(av, desc, args, offset, k if depth == 0 and k < nlocals else -1)
+        self.current.jump(version.block, args)
+        self.block = None
+
+    def pass_value(self, av: AV, desc: tuple[Any, ...], args: list[Value], offset: int, root_local: int) -> None:
+        """Append what the version's parameters for this slot get, converting where the version is wider."""
+        kind = desc[0]
+        if kind in ("n", "fr", "k"):
+            return
+        if kind in REPR_OF.values():
+            number = av if isinstance(av, Num) else self.number(av)
+            assert isinstance(number, Num) and number.repr == kind, (av, desc)
+            args.append(number.value)
+        elif kind == "o":
+            if isinstance(av, Obj):
+                if desc[2] == OWNED:
+                    self.own(av)
+                args.append(av.value)
+            elif root_local >= 0:
+                if isinstance(av, Const) and not av.dirty:
+                    args.append(self.const_o(av.obj))
+                else:
+                    value = self.owned_value(av)
+                    self.emit("frame.store_local", value, imm=(root_local,))
+                    args.append(value)
+            else:
+                args.append(self.owned_value(av))
+        elif kind == "ri":
+            assert isinstance(av, RangeIter)
+            args += [av.start, av.length, av.step]
+        elif kind == "r":
+            assert isinstance(av, Range)
+            args += [av.start, av.stop, av.step]
+        elif kind == "t":
+            assert isinstance(av, Tup)
+            for item, part in zip(av.items, desc[1], strict=True):
+                self.pass_value(item, part, args, offset, -1)
+        elif kind == "tag":
+            assert isinstance(av, Tagged)
+            args.append(av.value)
+        else:
+            raise TranslationError(f"context {desc}")
+
+    # ---- the walk -------------------------------------------------------------------------------------------------
+
+    def loop_body(self) -> frozenset[int]:
+        body = self.root.loop_body(self.entry.offset)
+        if not body:
+            raise Refused("not_a_loop")
+        return body
+
+    def run(self) -> None:
+        from .entry import enter
+
+        enter(self)
+        while self.work:
+            version = self.work.pop()
+            if isinstance(version, Pending):
+                self.follow(version)
+                continue
+            self.block = version.block
+            self.frames = [f.clone() for f in version.frames]
+            self.cse, self.checked, self.known = {}, {}, {}
+            self.walk(version.offset)
+
+    def walk(self, offset: int) -> None:
+        """Translate from `offset` to the end of the block."""
+        self.pc = offset
+        first = True
+        while self.block is not None:
+            frame = self.frame
+            if not self.in_body(self.pc):
+                self.ins, self.effect = None, False
+                self.leave("loop_exit", self.pc)
+                return
+            if not first and frame.info.is_merge(self.pc):
+                self.arrive(self.pc)
+                return
+            first = False
+            self.step(frame.info.at(self.pc))
+
+    def step(self, ins: Ins) -> None:
+        from .bytecodes import HANDLERS
+
+        self.ins = ins
+        self.effect = False
+        self.before = list(self.frame.stack)
+        self.pc = ins.next
+        self.bytecodes += 1
+        handler = HANDLERS.get(ins.op)
+        try:
+            if handler is None:
+                raise Leave("unsupported_bytecode", ins.op)
+            handler(self, ins)
+        except Leave as leave:
+            if self.effect:
+                raise TranslationError(f"{ins.op} left after an effect: {leave.reason}") from leave
+            self.refusals.setdefault(f"{self.frame.code.co_qualname}:{ins.line}", f"{leave.reason}: {leave.detail or ins.op}")
+            self.frame.stack[:] = self.before
+            self.leave(leave.reason)
+
+    def branch(self, cond: Value, taken: int, not_taken: int, likely: Callable[[bool], bool]) -> None:
+        """End the block with a two-way branch to bytecode offsets; a side that was never observed is a cold exit. The
+        operands have been popped already; dropping them is done."""
+        known = self.known.get(cond)
+        if known is not None:
+            self.pc = taken if known else not_taken
+            return
+        ends: list[Side]
+        ends = [(target, likely(which), None) for which, target in ((True, taken), (False, not_taken))]
+        self.split(cond, ends[0], ends[1])
+
+    def split(self, cond: Value, yes: Side, no: Side) -> None:
+        """End the block with a branch. A side is (bytecode offset, whether it was ever seen, what to do first); without an
+        offset, or where its preparation leaves, the interpreter does the current bytecode again."""
+        known = self.known.get(cond)
+        start = self.current
+        edges = []
+        for which, (offset, seen, action) in ((True, yes), (False, no)):
+            tag = f"{self.ins.offset if self.ins else 0}{'t' if which else 'f'}"
+            if known is not None and known != which:
+                continue
+            block = self.graph.block(f"{self.frame.code.co_name}_{tag}")
+            edges.append(Edge(block, []))
+            facts = (dict(self.cse), dict(self.checked), dict(self.known))
+            frames = [f.clone() for f in self.frames]
+            self.work.append(Pending(block, frames, offset, seen or known is not None, action, facts, self.ins, self.before))
+        if known is not None:
+            start.jump(edges[0].block, [])
+        else:
+            start.branch(cond, edges[0], edges[1])
+        self.block = None
+
+    def follow(self, side: Pending) -> None:
+        """Go on after a branch, in its side's own block."""
+        self.block, self.frames = side.block, side.frames
+        self.cse, self.checked, self.known = side.facts
+        self.ins, self.before, self.effect = side.ins, side.before, False
+        if side.offset is None:
+            self.leave("exhausted")
+            return
+        if side.action is not None:
+            if not side.seen:
+                self.leave("cold")
+                return
+            try:
+                side.action()
+            except Leave as leave:
+                self.leave(leave.reason)
+                return
+        self.ins, self.effect, self.pc = None, False, side.offset
+        if not side.seen:
+            self.leave("cold", side.offset)
+        elif self.in_body(side.offset) and self.frame.info.is_merge(side.offset):
+            self.arrive(side.offset)
+        else:
+            self.walk(side.offset)
+
+    def in_body(self, offset: int) -> bool:
+        """Whether the region goes on there (a loop door's region ends where its loop does)."""
+        return self.body is None or len(self.frames) > 1 or self.root.real(offset) in self.body
+
+
+@dataclass
+class Memory:
+    """What restarts remember, and what a compile is told from outside."""
+
+    is_unstable: Callable[[dict[str, Any], str], bool] = lambda namespace, name: False
+    plans: dict[Key, Context] = field(default_factory=dict)
+    no_inline: set[Key] = field(default_factory=set)
+    poison_call: Callable[[Ins], tuple[str, ...]] = lambda ins: ()
+    poison_operands: Callable[[Ins, int], tuple[Slot, ...]] = lambda ins, n: ()
+
+
+def owned_parts(av: AV) -> list[Obj]:
+    """The references av owns."""
+    if isinstance(av, Obj):
+        return [av] if av.owner is OWNED else []
+    if isinstance(av, Tup):
+        return [o for i in av.items for o in owned_parts(i)]
+    return []
+
+
+def describe(av: AV) -> tuple[Any, ...]:
+    """The slot's part of a context: everything a version assumes, and nothing that may vary between its entries."""
+    if isinstance(av, Num):
+        return (av.repr, av.dirty)
+    if isinstance(av, Const):
+        return ("k", Same(av.obj), av.dirty)
+    if isinstance(av, Null):
+        return ("n", av.dirty)
+    if isinstance(av, InFrame):
+        return ("fr",)
+    if isinstance(av, Obj):
+        return ("o", av.type, av.owner)
+    if isinstance(av, RangeIter):
+        return ("ri",)
+    if isinstance(av, Range):
+        return ("r",)
+    if isinstance(av, Tup):
+        return ("t", tuple(describe(i) for i in av.items))
+    if isinstance(av, Tagged):
+        return ("tag",)
+    raise TranslationError(type(av).__name__)
+
+
+def revive(desc: tuple[Any, ...], block: Block) -> AV:
+    """The abstract value of a version's slot, with block parameters for what varies."""
+    kind = desc[0]
+    if kind in ("i", "f", "b"):
+        return Num(block.param(kind), desc[1])
+    if kind == "k":
+        return Const(desc[1].obj, desc[2])
+    if kind == "n":
+        made = Null()
+        made.dirty = desc[1]
+        return made
+    if kind == "fr":
+        return InFrame()
+    if kind == "o":
+        return Obj(block.param("o"), desc[1], desc[2])
+    if kind == "ri":
+        return RangeIter(block.param("i"), block.param("i"), block.param("i"))
+    if kind == "r":
+        return Range(block.param("i"), block.param("i"), block.param("i"))
+    if kind == "t":
+        return Tup([revive(d, block) for d in desc[1]])
+    if kind == "tag":
+        return Tagged(block.param("i"))
+    raise TranslationError(str(desc))
+
+
+def slot_fits(have: tuple[Any, ...], want: tuple[Any, ...], coercing: bool) -> bool:
+    """Whether a slot described by `have` may enter a version that assumes `want`."""
+    if have == want:
+        return True
+    a, b = have[0], want[0]
+    if a == b:
+        if a in ("i", "f", "b"):
+            return bool(want[1])
+        if a == "o":
+            if want[1] is not None and have[1] is not want[1]:
+                return False
+            return have[2] == want[2] or (want[2] == OWNED and have[2] != FRAME)
+        if a == "t":
+            return len(have[1]) == len(want[1]) and all(
+                slot_fits(x, y, coercing) for x, y in zip(have[1], want[1], strict=True)
+            )
+        if a == "n":
+            return bool(want[1])
+        return False
+    if not coercing:
+        return False
+    return b == "o" and want[1] is None and a in ("i", "f", "b", "k", "t") and want[2] in (OWNED, FRAME)
+
+
+def fits(have: Context, want: Context, coercing: bool) -> bool:
+    return len(have) == len(want) and all(
+        len(h) == len(w) and all(slot_fits(x, y, coercing) for x, y in zip(h, w, strict=True))
+        for h, w in zip(have, want, strict=True)
+    )
+
+
+def widen_slot(a: tuple[Any, ...], b: tuple[Any, ...], root_local: bool) -> tuple[Any, ...] | None:
+    """The narrowest description that both fit."""
+    if slot_fits(a, b, False):
+        return b
+    if slot_fits(b, a, False):
+        return a
+    objects = ("i", "f", "b", "k", "o", "t")
+    if a[0] in objects and b[0] in objects:
+        return ("o", a[1] if a[0] == b[0] == "o" and a[1] is b[1] else None, FRAME if root_local else OWNED)
+    return None
+
+
+def widen(a: Context, b: Context) -> Context | None:
+    if [len(x) for x in a] != [len(x) for x in b]:
+        return None
+    frames = []
+    for depth, (x, y) in enumerate(zip(a, b, strict=True)):
+        nlocals = x.index(("/",))
+        slots = []
+        for k, (s, t) in enumerate(zip(x, y, strict=True)):
+            merged = widen_slot(s, t, depth == 0 and k < nlocals) if s != t else s
+            if merged is None:
+                return None
+            slots.append(merged)
+        frames.append(tuple(slots))
+    return tuple(frames)
+
+
+def translate(
+    entry: Entry,
+    profiles: ProfileStore,
+    limits: Limits | None = None,
+    is_unstable: Callable[[dict[str, Any], str], bool] = lambda namespace, name: False,
+) -> Translation:
+    """Make the graph of a region.
+
+    Raises Refused with a reason where no region can be made, TranslationError where an internal rule broke.
+    """
+    from .poison import poison_call, poison_operands
+
+    limits = limits or Limits()
+    memory = Memory(is_unstable, poison_call=poison_call, poison_operands=poison_operands)
+    for attempt in range(limits.restarts):
+        translator = Translator(entry, profiles, limits, memory)
+        try:
+            translator.run()
+        except Restart:
+            continue
+        return Translation(
+            translator.graph,
+            list(translator.constants.values()),
+            list(translator.watches.values()),
+            translator.codes,
+            translator.refusals,
+            attempt,
+            translator.bytecodes,
+            translator.opaque_count,
+        )
+    raise Refused("too_many_versions", "joins did not settle")
+
+
+def is_python_function(obj: object) -> bool:
+    return type(obj) is FunctionType
