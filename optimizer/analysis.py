@@ -1,0 +1,73 @@
+"""Facts about a graph's shape that several passes and the verifier need: predecessors and dominators.
+
+Dominators are computed by the iterative scheme of Cooper, Harvey and Kennedy over reverse postorder, which
+for reducible graphs (translated bytecode is) needs two sweeps; tree intervals answer queries in constant
+time.
+"""
+
+from __future__ import annotations
+
+from .ir import Block
+
+
+def predecessors(order: list[Block]) -> dict[Block, list[Block]]:
+    """Predecessor blocks of each block; a block that branches twice to one target appears twice."""
+    preds: dict[Block, list[Block]] = {block: [] for block in order}
+    for block in order:
+        for edge in block.edges:
+            preds[edge.block].append(block)
+    return preds
+
+
+class Dominators:
+    """The dominator tree of blocks given in reverse postorder."""
+
+    def __init__(self, order: list[Block]) -> None:
+        index = {block: n for n, block in enumerate(order)}
+        preds = [[index[p] for p in ps] for ps in predecessors(order).values()]
+        idom = [0] + [-1] * (len(order) - 1)
+        changed = True
+        while changed:
+            changed = False
+            for n in range(1, len(order)):
+                new = -1
+                for p in preds[n]:
+                    if p != 0 and idom[p] < 0:
+                        continue
+                    new = p if new < 0 else intersect(idom, p, new)
+                if idom[n] != new:
+                    idom[n] = new
+                    changed = True
+        self.order = order
+        self.index = index
+        self.children: list[list[int]] = [[] for _ in order]
+        for n in range(1, len(order)):
+            self.children[idom[n]].append(n)
+        self.idom = idom
+        self.first = [0] * len(order)
+        self.last = [0] * len(order)
+        clock = 0
+        work = [(0, False)]
+        while work:
+            n, done = work.pop()
+            clock += 1
+            if done:
+                self.last[n] = clock
+                continue
+            self.first[n] = clock
+            work.append((n, True))
+            work += [(child, False) for child in self.children[n]]
+
+    def dominates(self, above: Block, below: Block) -> bool:
+        """Whether every path to `below` goes through `above` (a block dominates itself)."""
+        a, b = self.index[above], self.index[below]
+        return self.first[a] <= self.first[b] and self.last[b] <= self.last[a]
+
+
+def intersect(idom: list[int], a: int, b: int) -> int:
+    while a != b:
+        while a > b:
+            a = idom[a]
+        while b > a:
+            b = idom[b]
+    return a

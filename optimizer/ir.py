@@ -1,0 +1,246 @@
+"""The SSA form: values, operations, blocks, frame states, graphs.
+
+A graph is what one compile of a region works on. It is regenerated from the recorded observations each time, so the
+classes here are plain and disposable: no use lists, no intrusive links. Joins are expressed with block parameters
+(each jump passes arguments) because they keep the frame states and the values of a merge in one place; a phi is the
+same thing written at the other end.
+
+Every value has one of four representations, and no operation converts between them silently:
+
+    i   a Python int that fits 64 bits, as i64
+    f   a Python float, as double
+    b   a bool (or an internal condition), as i1
+    o   a reference to a Python object (0 where the operation says NULL is possible)
+
+A *frame state* describes, for each interpreter frame that is live at a point, how to rebuild it there. Operations
+that can leave the region carry one. States name values, so passes rewrite them together with operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .registry import OpInfo
+
+REPRS = ("i", "f", "b", "o")
+
+
+class Value:
+    """One SSA value; `producer` is the operation, or the block it is a parameter of."""
+
+    __slots__ = ("repr", "producer", "number")
+
+    def __init__(self, repr_: str, producer: Op | Block) -> None:
+        self.repr = repr_
+        self.producer = producer
+        self.number = -1
+
+    def __repr__(self) -> str:
+        return f"%{self.number if self.number >= 0 else hex(id(self))[-5:]}:{self.repr}"
+
+
+class Op:
+    """One operation: registry entry, operands, immediates, result and, where it can leave the region, a state."""
+
+    __slots__ = ("info", "args", "imm", "result", "state")
+
+    def __init__(self, info: OpInfo, args: list[Value], imm: tuple[object, ...], state: State | None) -> None:
+        self.info = info
+        self.args = args
+        self.imm = imm
+        self.result: Value | None = Value(info.result, self) if info.result else None
+        self.state = state
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.args} {self.imm}>"
+
+
+@dataclass(eq=False)
+class Slot:
+    """How to fill one interpreter slot: what to materialise from which values.
+
+    kind is one of: null, box (values[0] is i, f or b), steal (owned object), new (borrowed object, gets a new
+    reference), const (obj), range_iter (start, length, step), range (start, stop, step), tuple (parts), tagged
+    (3.15's unboxed stack integers), poison, local (another reference to what the outermost frame's local `index`
+    holds).
+    """
+
+    kind: str
+    values: tuple[Value, ...] = ()
+    obj: object = None
+    parts: tuple[Slot, ...] = ()
+    index: int = 0
+
+    def map(self, fn: Callable[[Value], Value]) -> Slot:
+        return Slot(self.kind, tuple(map(fn, self.values)), self.obj, tuple(p.map(fn) for p in self.parts), self.index)
+
+    def each_value(self) -> Iterator[Value]:
+        yield from self.values
+        for part in self.parts:
+            yield from part.each_value()
+
+
+@dataclass(eq=False)
+class FrameRec:
+    """One frame of a state. `offset` is the instruction to run next there (of an outer frame: the one after its
+    call), `call_offset` the call in progress (of an innermost frame in an error state: the raising instruction).
+    `locals` lists the slots to write; of inlined frames (func is not None) every other slot is NULL."""
+
+    code: CodeType
+    func: object
+    offset: int
+    call_offset: int
+    locals: dict[int, Slot]
+    stack: list[Slot]
+    poison: tuple[str, ...] = ()
+
+    def map(self, fn: Callable[[Value], Value]) -> FrameRec:
+        return FrameRec(
+            self.code,
+            self.func,
+            self.offset,
+            self.call_offset,
+            {k: s.map(fn) for k, s in self.locals.items()},
+            [s.map(fn) for s in self.stack],
+            self.poison,
+        )
+
+
+@dataclass(eq=False)
+class State:
+    """A frame state: frames outermost first, what kind of exit it is and why it is taken.
+
+    kind: resume (go on at the innermost frame's offset), return (value = result), mismatch (entry guard: nothing
+    was touched), error (a Python exception is set). `when` says whether the state describes the moment before or
+    after the current bytecode; the verifier holds opaque operations and what follows them to it.
+    """
+
+    kind: str
+    frames: tuple[FrameRec, ...]
+    reason: str = ""
+    result: Slot | None = None
+    when: str = "before"
+    exit_id: int = field(default=-1)
+
+    def map(self, fn: Callable[[Value], Value]) -> State:
+        return State(
+            self.kind,
+            tuple(f.map(fn) for f in self.frames),
+            self.reason,
+            self.result.map(fn) if self.result is not None else None,
+            self.when,
+            self.exit_id,
+        )
+
+    def values(self) -> list[Value]:
+        """The distinct values named, in a fixed order: their positions are their exit-buffer indices."""
+        seen: dict[Value, None] = {}
+        if self.result is not None:
+            for v in self.result.each_value():
+                seen.setdefault(v)
+        for frame in self.frames:
+            for slot in frame.locals.values():
+                for v in slot.each_value():
+                    seen.setdefault(v)
+            for slot in frame.stack:
+                for v in slot.each_value():
+                    seen.setdefault(v)
+        return list(seen)
+
+
+@dataclass(eq=False)
+class Edge:
+    block: Block
+    args: list[Value]
+
+
+class Block:
+    """A basic block. `edges` belong to the terminator: jump has one, branch two (true, false), exit none."""
+
+    __slots__ = ("label", "params", "ops", "term", "cond", "edges", "state", "note")
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.params: list[Value] = []
+        self.ops: list[Op] = []
+        self.term = ""
+        self.cond: Value | None = None
+        self.edges: list[Edge] = []
+        self.state: State | None = None
+        self.note = ""
+
+    def param(self, repr_: str) -> Value:
+        value = Value(repr_, self)
+        self.params.append(value)
+        return value
+
+    def jump(self, target: Block, args: list[Value]) -> None:
+        self.term, self.edges = "jump", [Edge(target, args)]
+
+    def branch(self, cond: Value, yes: Edge, no: Edge) -> None:
+        self.term, self.cond, self.edges = "branch", cond, [yes, no]
+
+    def exit(self, state: State) -> None:
+        self.term, self.state, self.edges = "exit", state, []
+
+    def __repr__(self) -> str:
+        return f"<block {self.label}>"
+
+
+class Graph:
+    """A single-entry graph of blocks; `blocks[0]` is the entry and has no parameters."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.blocks: list[Block] = []
+
+    def block(self, label: str) -> Block:
+        made = Block(f"{label}.{len(self.blocks)}")
+        self.blocks.append(made)
+        return made
+
+    def reverse_postorder(self) -> list[Block]:
+        """Reachable blocks, each before its successors except along back edges."""
+        order: list[Block] = []
+        seen: set[int] = {id(self.blocks[0])}
+        work: list[tuple[Block, int]] = [(self.blocks[0], 0)]
+        while work:
+            block, at = work.pop()
+            if at < len(block.edges):
+                work.append((block, at + 1))
+                target = block.edges[at].block
+                if id(target) not in seen:
+                    seen.add(id(target))
+                    work.append((target, 0))
+            else:
+                order.append(block)
+        order.reverse()
+        return order
+
+    def states(self) -> Iterator[State]:
+        for block in self.blocks:
+            for op in block.ops:
+                if op.state is not None:
+                    yield op.state
+            if block.state is not None:
+                yield block.state
+
+    def number(self) -> None:
+        """Give values their printed numbers, in reverse postorder."""
+        n = 0
+        for block in self.reverse_postorder():
+            for value in block.params:
+                value.number = n
+                n += 1
+            for op in block.ops:
+                if op.result is not None:
+                    op.result.number = n
+                    n += 1

@@ -1,0 +1,58 @@
+"""Calls of the C API: generic operations for what has no primitive of its own.
+
+The *opaque* forms may run any Python code: before them the translator has written the frame's locals and instruction
+pointer, after them come the NULL check with an error state, and the validity guard with a state after the operation.
+The *closed* forms are given operands with which they run no Python code (exact ints, floats, strings ...): they only
+allocate, and may raise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..registry import op
+
+
+@op("call.object", "o*", "o", writes="any", imm="function extra")
+def call_object(m: Any, *args: Any) -> int:
+    """function(objects..., extra ints...) of the C API, returning a new reference or NULL with an exception set."""
+    *operands, function, extra = args
+    return int(m.capi(function, operands, extra))
+
+
+@op("call.closed", "o*", "o", writes="alloc", imm="function extra")
+def call_closed(m: Any, *args: Any) -> int:
+    """Like call.object, with operands that let it run no Python code. A failure gives NULL with the exception cleared: the
+    interpreter is going to do the operation again and raise it itself."""
+    *operands, function, extra = args
+    result = int(m.capi(function, operands, extra))
+    if result == 0:
+        m.clear_error()
+    return result
+
+
+@op("call.status", "o*", "i", writes="any", imm="function extra")
+def call_status(m: Any, *args: Any) -> int:
+    """function(objects...) of the C API, returning a C int (-1: an exception is set)."""
+    *operands, function, extra = args
+    return int(m.capi_status(function, operands, extra))
+
+
+@op("call.vector", "oo*", "o", writes="any", imm="kwnames")
+def call_vector(m: Any, callable_: int, *args: Any) -> int:
+    """callable(*args) by vectorcall, arguments borrowed; `kwnames` is None or the tuple naming the last arguments. A new
+    reference, or NULL with an exception set."""
+    *operands, kwnames = args
+    return int(m.vectorcall(callable_, operands, kwnames))
+
+
+@op("call.dealloc", "o", "", writes="any", consumes=(0,))
+def call_dealloc(m: Any, o: int) -> None:
+    """Drop a reference whose object may die here and run code (`__del__`, weakref callbacks)."""
+    m.drop(o)
+
+
+@op("call.raised", "", "b", reads="any")
+def call_raised(m: Any) -> bool:
+    """Whether a Python exception is set in this thread."""
+    return bool(m.raised())

@@ -1,0 +1,119 @@
+"""Guards, polls and the door's own frame.
+
+A slot of the frame owns what it holds. The translator keeps unboxed numbers out of the frame and lets their slots hold
+stale boxes (harmless to close); object locals are written through, so the frame is always their owner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...abi import LAYOUT, memory
+from ..registry import GuardFailed, op
+
+
+@op("guard", "b", "", guard=True, imm="expected")
+def guard(m: Any, c: bool, expected: bool) -> None:
+    """Leaves unless c is `expected`."""
+    if c != expected:
+        raise GuardFailed
+
+
+@op("frame.local", "", "o", reads="frame", imm="slot")
+def local(m: Any, slot: int) -> int:
+    """What local slot holds, borrowed from the frame; NULL when unbound."""
+    return int(memory.slot_object(memory.read64(m.frame + LAYOUT.FRAME_LOCALSPLUS + 8 * slot)))
+
+
+@op("frame.store_local", "o", "", writes="frame", imm="slot", consumes=(0,))
+def store_local(m: Any, o: int, slot: int) -> None:
+    """Put o (reference taken over) into the local slot, then close what it held: known to be harmless."""
+    address = m.frame + LAYOUT.FRAME_LOCALSPLUS + 8 * slot
+    old = memory.read64(address)
+    memory.write64(address, memory.owned_slot(o))
+    memory.close_slot(old)
+
+
+@op("frame.stack_unique", "", "b", reads="frame", imm="depth")
+def stack_unique(m: Any, depth: int) -> bool:
+    """Whether the stack slot holds the only reference to its object (nobody else can see it change)."""
+    bits = memory.read64(stack_address(m, depth))
+    return not bits & 1 and bits != 0 and memory.refcount(memory.slot_object(bits)) == 1
+
+
+@op("frame.stack", "", "o", reads="frame", imm="depth")
+def stack(m: Any, depth: int) -> int:
+    """What the stack slot holds, borrowed; NULL possible."""
+    return int(memory.slot_object(memory.read64(stack_address(m, depth))))
+
+
+@op("frame.stack_tagged", "", "i", guard=True, reads="frame", imm="depth")
+def stack_tagged(m: Any, depth: int) -> int:
+    """The unboxed integer in the stack slot (3.15); leaves when it holds something else."""
+    bits = memory.read64(stack_address(m, depth))
+    if bits & 3 != 3:
+        raise GuardFailed
+    return int((bits - (1 << 64) if bits >> 63 else bits) >> 2)
+
+
+@op("frame.take_stack", "", "o", reads="frame", writes="ref", imm="depth")
+def take_stack(m: Any, depth: int) -> int:
+    """The object in the stack slot with its reference moved out (a borrowed slot gets one of its own). The slot is dead
+    afterwards: `frame.lower_stack` follows."""
+    bits = memory.read64(stack_address(m, depth))
+    o = memory.slot_object(bits)
+    if LAYOUT.TAGGED and bits & 1 and o:
+        memory.incref(o)
+    return int(o)
+
+
+@op("frame.lower_stack", "", "", writes="frame", imm="depth")
+def lower_stack(m: Any, depth: int) -> None:
+    """Set the operand stack's height."""
+    total = m.nlocals + depth
+    if LAYOUT.SP_IS_POINTER:
+        memory.write64(m.frame + LAYOUT.FRAME_SP, m.frame + LAYOUT.FRAME_LOCALSPLUS + 8 * total)
+    else:
+        memory.write32(m.frame + LAYOUT.FRAME_SP, total)
+
+
+@op("frame.set_ip", "", "", writes="frame", imm="offset")
+def set_ip(m: Any, offset: int) -> None:
+    """Record the bytecode offset being executed, for whoever looks at the frame during an opaque operation."""
+    memory.write64(m.frame + LAYOUT.FRAME_IP, m.code_address + LAYOUT.CODE_BYTES + offset)
+
+
+@op("frame.globals", "", "o")
+def frame_globals(m: Any) -> int:
+    """The namespace of globals the frame runs in, borrowed; it never changes."""
+    return int(memory.read64(m.frame + LAYOUT.FRAME_GLOBALS))
+
+
+@op("frame.builtins", "", "o")
+def frame_builtins(m: Any) -> int:
+    """The namespace of built-ins the frame runs in, borrowed; it never changes."""
+    return int(memory.read64(m.frame + LAYOUT.FRAME_BUILTINS))
+
+
+@op("frame.taken", "", "b", reads="frame any")
+def taken(m: Any) -> bool:
+    """Whether somebody holds the frame object (the frame itself holds one reference): locals may be read or written from
+    elsewhere from now on."""
+    frame_object = memory.read64(m.frame + LAYOUT.FRAME_OBJ)
+    return frame_object != 0 and memory.refcount(frame_object) > 1
+
+
+@op("region.valid", "", "b", reads="any")
+def valid(m: Any) -> bool:
+    """Whether every assumption of the region still holds."""
+    return memory.read64(m.valid_flag) != 0
+
+
+@op("poll", "", "b", reads="any", writes="any")
+def poll(m: Any) -> bool:
+    """Whether the interpreter's eval breaker asks for attention (signals, GC, other threads). Never moved or shared."""
+    return bool(memory.eval_breaker(m.tstate))
+
+
+def stack_address(m: Any, depth: int) -> int:
+    return int(m.frame + LAYOUT.FRAME_LOCALSPLUS + 8 * (m.nlocals + depth))

@@ -1,0 +1,289 @@
+"""The verifier: what every pass may rely on, checked after each one in tests.
+
+1. Operands, immediates and results are what the registry says; edges fit the parameters of their targets.
+2. Every use is dominated by its definition, those in frame states too (an operation's state does not see
+   its result).
+3. Guards, and only guards, have a state; blocks end in a complete terminator; the entry has no parameters.
+4. A state *before* a bytecode is legal only while nothing observable happened in it. The bytecode an effect
+   belongs to is known from what precedes it: a state before that bytecode or the instruction pointer set
+   for it. A later state before the same bytecode is an error; it would do the effect twice. The facts are
+   carried along single-predecessor edges. Polls observe but do nothing, so they do not count.
+5. A mismatch state changes nothing at all, so no operation with effects may come before it.
+6. References: along a block a value is not consumed, or stolen by a state, more often than it was owned
+   (once, if its operation makes a new reference, plus once per incref anywhere).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .analysis import Dominators, predecessors
+from .ir import REPRS, Block, Graph, Op, Slot, State, Value
+from .registry import OPS
+from .text import number_all, show_op, show_state
+
+KINDS = ("resume", "return", "mismatch", "error")
+SLOT_VALUES = {
+    "null": ("",),
+    "box": ("i", "f", "b"),
+    "steal": ("o",),
+    "new": ("o",),
+    "const": ("",),
+    "range_iter": ("iii",),
+    "range": ("iii",),
+    "tuple": ("",),
+    "tagged": ("i",),
+    "poison": ("",),
+    "local": ("",),
+}
+POISON = ("null", "poison", "none", "empty")
+OBSERVABLE = frozenset({"any", "list", "field"})
+QUIET = frozenset({"poll"})
+BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "field.o", "obj.null"})
+
+Key = tuple[tuple[int, int], ...]
+NOWHERE: Key = ()
+
+
+class VerifyError(Exception):
+    """The graph breaks a rule; the message shows where."""
+
+
+def verify(graph: Graph) -> None:
+    """Raises VerifyError if the graph breaks a rule. Unreachable blocks are not looked at."""
+    number_all(graph)
+    Verifier(graph).run()
+
+
+def matches(operands: str, args: list[Value]) -> bool:
+    """Whether the arguments' representations are those of an operand string, a trailing '*' repeating its
+    letter."""
+    reprs = "".join(a.repr for a in args)
+    if operands.endswith("*"):
+        fixed, letter = operands[:-2], operands[-2]
+        return reprs.startswith(fixed) and set(reprs[len(fixed) :]) <= {letter}
+    return reprs == operands
+
+
+class Verifier:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        if not graph.blocks:
+            raise VerifyError("the graph has no blocks")
+        self.order = graph.reverse_postorder()
+        self.known = {id(b) for b in graph.blocks}
+        self.preds = predecessors(self.order)
+        self.where = "graph"
+
+    def fail(self, message: str) -> None:
+        raise VerifyError(f"{message}\n  in {self.where}")
+
+    def run(self) -> None:
+        graph = self.graph
+        if graph.blocks[0].params:
+            self.fail("the entry block has parameters")
+        if self.preds[graph.blocks[0]]:
+            self.fail("the entry block has predecessors")
+        self.dominators = Dominators(self.order)
+        self.defs: dict[Value, tuple[Block, int]] = {}
+        for block in self.order:
+            self.define(block)
+        for block in self.order:
+            for at, op in enumerate(block.ops):
+                self.where = f"{block.label}: {show_op(op)}"
+                self.op(op)
+                self.uses(op.args, block, at)
+                if op.state is not None:
+                    self.state(op.state, block, at)
+            self.where = f"{block.label}: {block.term or 'no terminator'}"
+            self.terminator(block)
+        self.effects()
+        self.references()
+
+    def define(self, block: Block) -> None:
+        if id(block) not in self.known:
+            self.fail(f"{block.label} is jumped to but not in the graph")
+        for value in block.params:
+            self.define_value(value, block, -1)
+            if value.producer is not block:
+                self.fail(f"parameter {value} has another producer")
+        for at, op in enumerate(block.ops):
+            if op.result is not None:
+                self.define_value(op.result, block, at)
+                if op.result.producer is not op:
+                    self.fail(f"{op.result} has another producer")
+
+    def define_value(self, value: Value, block: Block, at: int) -> None:
+        if value in self.defs:
+            self.fail(f"{value} is defined twice")
+        if value.repr not in REPRS:
+            self.fail(f"{value} has no representation")
+        self.defs[value] = (block, at)
+
+    def uses(self, values: list[Value] | tuple[Value, ...], block: Block, at: int) -> None:
+        for value in values:
+            if value not in self.defs:
+                self.fail(f"{value} is not defined in a reachable block")
+            home, place = self.defs[value]
+            if not (place < at if home is block else self.dominators.dominates(home, block)):
+                self.fail(f"{value} is used where its definition does not dominate")
+
+    def op(self, op: Op) -> None:
+        info = op.info
+        if OPS.get(info.name) is not info:
+            self.fail(f"{info.name} is not in the registry")
+        if not matches(info.operands, op.args):
+            self.fail(f"operands should be '{info.operands}'")
+        if len(op.imm) != len(info.imm):
+            self.fail(f"immediates should be {info.imm}")
+        if (op.result.repr if op.result is not None else "") != info.result:
+            self.fail(f"result should be '{info.result}'")
+        if info.guard != (op.state is not None):
+            self.fail("a guard needs a state" if info.guard else "only guards have states")
+
+    def state(self, state: State, block: Block, at: int) -> None:
+        self.where += f"\n  state {show_state(state)}"
+        if state.kind not in KINDS or state.when not in ("before", "after"):
+            self.fail("unknown kind of state")
+        if not state.frames and state.kind not in ("mismatch", "return"):
+            self.fail("the state has no frame")
+        if (state.result is not None) != (state.kind == "return"):
+            self.fail("return states, and no others, have a result")
+        for slot in top_slots(state):
+            self.slot(slot)
+        for frame in state.frames:
+            if not set(frame.poison) <= set(POISON):
+                self.fail("unknown poison operand")
+        if any(f.func is None for f in state.frames[1:]):
+            self.fail("an inlined frame needs its function")
+        self.uses(state.values(), block, at)
+
+    def slot(self, slot: Slot) -> None:
+        work = [slot]
+        while work:
+            slot = work.pop()
+            if slot.kind not in SLOT_VALUES:
+                self.fail(f"unknown slot kind {slot.kind}")
+            if "".join(v.repr for v in slot.values) not in SLOT_VALUES[slot.kind]:
+                self.fail(f"wrong values in a {slot.kind} slot")
+            if slot.parts and slot.kind != "tuple":
+                self.fail(f"a {slot.kind} slot has parts")
+            work += slot.parts
+
+    def terminator(self, block: Block) -> None:
+        wanted = {"jump": 1, "branch": 2, "exit": 0}.get(block.term)
+        if wanted is None or len(block.edges) != wanted:
+            self.fail("the terminator is incomplete")
+        if (block.state is not None) != (block.term == "exit"):
+            self.fail("exits, and no others, have a state")
+        if (block.cond is not None) != (block.term == "branch"):
+            self.fail("branches, and no others, have a condition")
+        end = len(block.ops)
+        if block.cond is not None:
+            if block.cond.repr != "b":
+                self.fail("the condition is no b")
+            self.uses([block.cond], block, end)
+        for edge in block.edges:
+            self.uses(edge.args, block, end)
+            if [a.repr for a in edge.args] != [p.repr for p in edge.block.params]:
+                self.fail(f"the arguments for {edge.block.label} do not fit its parameters")
+        if block.state is not None:
+            self.state(block.state, block, end)
+
+    # ---- effects ------------------------------------------------------------
+
+    def effects(self) -> None:
+        """Rules 4 and 5: see the module's text."""
+        leaving: dict[Block, tuple[Key, Key, bool]] = {}
+        for block in self.order:
+            preds = self.preds[block]
+            now, dirty, touched = leaving[preds[0]] if len(preds) == 1 else (NOWHERE, NOWHERE, bool(preds))
+            for op in block.ops:
+                self.where = f"{block.label}: {show_op(op)}"
+                if op.state is not None:
+                    now, dirty = self.check_state(op.state, now, dirty, touched)
+                if op.name == "frame.set_ip":
+                    now = ((now[0][0] if now else 0, int(str(op.imm[0]))),)
+                    if not same_place(dirty, now):
+                        dirty = NOWHERE
+                elif op.info.writes & OBSERVABLE and op.name not in QUIET:
+                    dirty = now
+                touched = touched or (bool(op.info.writes - {"alloc"}) and op.name not in QUIET)
+            if block.state is not None:
+                self.where = f"{block.label}: exit {show_state(block.state)}"
+                now, dirty = self.check_state(block.state, now, dirty, touched)
+            leaving[block] = (now, dirty, touched)
+
+    def check_state(self, state: State, now: Key, dirty: Key, touched: bool) -> tuple[Key, Key]:
+        if state.kind == "mismatch":
+            if touched:
+                self.fail("a mismatch state after an operation with effects")
+            return now, dirty
+        key = tuple((id(f.code), f.offset) for f in state.frames)
+        if state.when == "before" and state.kind == "resume":
+            if same_place(dirty, key):
+                self.fail("a state before a bytecode that has had its effect")
+            return key, NOWHERE
+        return NOWHERE, NOWHERE
+
+    # ---- references ------------------------------------------------------------
+
+    def references(self) -> None:
+        """Rule 6."""
+        owned: Counter[Value] = Counter()
+        for block in self.order:
+            for op in block.ops:
+                if op.name == "obj.incref":
+                    owned[op.args[0]] += 1
+        for block in self.order:
+            gone: Counter[Value] = Counter()
+            for op in block.ops:
+                self.where = f"{block.label}: {show_op(op)}"
+                if op.state is not None:
+                    self.steals(op.state, owned, gone)
+                for n in range(len(op.args)) if -1 in op.info.consumes else op.info.consumes:
+                    gone[op.args[n]] += 1
+                    if gone[op.args[n]] > owned[op.args[n]] + makes_reference(op.args[n]):
+                        self.fail(f"{op.args[n]} is consumed more often than it is owned")
+            if block.state is not None:
+                self.where = f"{block.label}: exit {show_state(block.state)}"
+                self.steals(block.state, owned, gone)
+
+    def steals(self, state: State, owned: Counter[Value], gone: Counter[Value]) -> None:
+        taken: Counter[Value] = Counter()
+        work = top_slots(state)
+        while work:
+            slot = work.pop()
+            work += slot.parts
+            if slot.kind == "steal":
+                taken[slot.values[0]] += 1
+        for value, times in taken.items():
+            if times + gone[value] > owned[value] + makes_reference(value):
+                self.fail(f"{value} is stolen more often than it is owned")
+
+
+def same_place(known: Key, key: Key) -> bool:
+    """Whether two places are one; the code of an instruction pointer set before any state is not known
+    (0)."""
+    if len(known) != len(key) or not known:
+        return False
+    return (
+        known[1:] == key[1:] and known[0][1] == key[0][1] and (known[0][0] == key[0][0] or known[0][0] == 0)
+    )
+
+
+def top_slots(state: State) -> list[Slot]:
+    slots = [s for f in state.frames for s in (*f.locals.values(), *f.stack)]
+    return slots + ([state.result] if state.result is not None else [])
+
+
+def makes_reference(value: Value) -> int:
+    """How many references come with a value: one, none where its operation borrows, any number of an
+    immortal."""
+    producer = value.producer
+    if isinstance(producer, Op):
+        if producer.name in BORROWED:
+            return 0
+        if producer.name in ("const.o", "obj.box_bool"):
+            return 1 << 30
+    return 1
