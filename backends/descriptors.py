@@ -1,0 +1,235 @@
+"""Exit descriptors: a frame state turned into the words that the native exit routine interprets.
+
+Exits build nothing in the region's own code. The region stores the raw live values of the exit into a
+buffer and returns the address of a descriptor; one native routine does the rest. That keeps a guard at a
+compare and a jump, and makes the word format below the only contract between states and the runtime.
+
+A descriptor is an array of signed 64-bit words:
+
+    0 count    1 hot threshold (0: never)    2 exit id    3 kind    4 number of temps    5 number of frames
+    6 index of the first frame word          7 number of buffer words
+    8.. temps, four words each: op, a, b, c  (see `Temp`); each makes one owned reference
+    then the frames, outermost first: code, func, ip, call ip, nlocals, nwrites, nstack, npoison,
+         nwrites x [slot, temp], nstack x [temp], npoison x [code, see POISON_WORDS]
+
+Every slot of the state gets a temp of its own, because filling the slot consumes the reference. One SSA
+value is boxed once: the second slot that shows it takes another reference to the first one's object
+(`SAME`), so identity is what the interpreter would have had. Ownership counts slots: a value in two `steal`
+slots comes with two references (copying an owned slot increfs), so each of them is moved out on its own.
+Tuples steal their parts, which must be consecutive temps; therefore all other slots come first, and a part
+never is the first owner of something a plain slot shows too. Two tuples may share a part: `SAME` then names
+a temp that a `TUPLE` took over, which is still valid to read because the tuple holds the object.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Iterator
+from enum import IntEnum
+
+from ..abi import LAYOUT, memory
+from ..optimizer.ir import FrameRec, Graph, Slot, State, Value
+
+KINDS = {"resume": 0, "return": 1, "mismatch": 2, "error": 3}
+POISON_WORDS = {"null": 0, "poison": 1, "none": 2, "empty": 3}
+HEADER_WORDS = 8
+TEMP_WORDS = 4
+
+Entry = tuple[int, int, int, int]
+
+
+class Temp(IntEnum):
+    """How a temp is made: buf[n] is the exit's n-th live value."""
+
+    NULL = 0
+    BOX_INT = 1
+    BOX_FLOAT = 2
+    BOX_BOOL = 3
+    STEAL = 4
+    NEW = 5
+    CONST = 6
+    SAME = 7
+    RANGE_ITER = 8
+    RANGE = 9
+    TUPLE = 10
+    TAGGED = 11
+    POISON = 12
+    COPY_LOCAL = 13
+
+
+BOXES = {"i": Temp.BOX_INT, "f": Temp.BOX_FLOAT, "b": Temp.BOX_BOOL}
+
+
+class DescriptorBlock:
+    """The words of one exit, at a fixed address as long as this object lives; keeps alive what the words
+    point to."""
+
+    __slots__ = ("words", "address", "exit_id", "state", "keep")
+
+    def __init__(self, words: list[int], exit_id: int, state: State, keep: list[object]) -> None:
+        self.words = (ctypes.c_int64 * len(words))(*words)
+        self.address = ctypes.addressof(self.words)
+        self.exit_id = exit_id
+        self.state = state
+        self.keep = keep
+
+    @property
+    def count(self) -> int:
+        """How often the exit was taken."""
+        return int(self.words[0])
+
+    @property
+    def hot(self) -> int:
+        return int(self.words[1])
+
+    @hot.setter
+    def hot(self, threshold: int) -> None:
+        self.words[1] = threshold
+
+    def temps(self) -> list[Entry]:
+        """The temp entries, for tests and reports."""
+        w = self.words
+        starts = range(HEADER_WORDS, HEADER_WORDS + TEMP_WORDS * w[4], TEMP_WORDS)
+        return [(w[k], w[k + 1], w[k + 2], w[k + 3]) for k in starts]
+
+
+class Temps:
+    """The temp entries under construction."""
+
+    def __init__(self, values: list[Value], keep: list[object]) -> None:
+        self.index = {v: n for n, v in enumerate(values)}
+        self.keep = keep
+        self.entries: list[Entry] = []
+        self.first: dict[Value | int, int] = {}
+
+    def add(self, entry: Entry) -> int:
+        self.entries.append(entry)
+        return len(self.entries) - 1
+
+    def put(self, slot: Slot) -> int:
+        """A temp for the slot; returns its index."""
+        if slot.kind == "tuple":
+            key: Value | int | None = id(slot)
+            entry = self.share(key) or self.row(slot)
+        else:
+            key = self.key(slot)
+            entry = self.share(key) or self.leaf(slot)
+        at = self.add(entry)
+        if key is not None:
+            self.first.setdefault(key, at)
+        return at
+
+    def key(self, slot: Slot) -> Value | int | None:
+        """What two slots must have in common to show the same object: a value, or being the same virtual
+        object."""
+        if slot.kind == "box":
+            return slot.values[0]
+        return id(slot) if slot.kind in ("range_iter", "range", "tuple") else None
+
+    def share(self, key: Value | int | None) -> Entry | None:
+        at = self.first.get(key) if key is not None else None
+        return None if at is None else (Temp.SAME, at, 0, 0)
+
+    def row(self, slot: Slot) -> Entry:
+        """Emit the parts as consecutive temps. Inner tuples' own parts come before the whole row; an inner
+        tuple that was already made is shared like any other object. One level of the Python stack per level
+        of nesting, which is as deep as the source's own displays."""
+        inner: dict[int, Entry] = {}
+        for part in slot.parts:
+            if part.kind == "tuple" and id(part) not in self.first and id(part) not in inner:
+                inner[id(part)] = self.row(part)
+        start = len(self.entries)
+        for part in slot.parts:
+            key = self.key(part)
+            entry = self.share(key) or inner.get(id(part)) or self.leaf(part)
+            at = self.add(entry)
+            if key is not None:
+                self.first.setdefault(key, at)
+        return (Temp.TUPLE, start, len(slot.parts), 0)
+
+    def leaf(self, slot: Slot) -> Entry:
+        at = [self.index[v] for v in slot.values]
+        match slot.kind:
+            case "null":
+                return (Temp.NULL, 0, 0, 0)
+            case "box":
+                return (BOXES[slot.values[0].repr], at[0], 0, 0)
+            case "steal":
+                return (Temp.STEAL, at[0], 0, 0)
+            case "new":
+                return (Temp.NEW, at[0], 0, 0)
+            case "const":
+                self.keep.append(slot.obj)
+                return (Temp.CONST, id(slot.obj), 0, 0)
+            case "range_iter":
+                return (Temp.RANGE_ITER, at[0], at[1], at[2])
+            case "range":
+                return (Temp.RANGE, at[0], at[1], at[2])
+            case "tagged":
+                return (Temp.TAGGED, at[0], 0, 0)
+            case "poison":
+                return (Temp.POISON, 0, 0, 0)
+            case "local":
+                return (Temp.COPY_LOCAL, slot.index, 0, 0)
+        raise ValueError(f"slot kind {slot.kind!r}")
+
+
+def build(state: State, exit_id: int, hot: int = 0) -> DescriptorBlock:
+    """The descriptor of one exit. Buffer indices are positions in `state.values()`. Raises ValueError or
+    KeyError for a state that the verifier would refuse."""
+    keep: list[object] = []
+    values = state.values()
+    temps = Temps(values, keep)
+    if state.result is not None:
+        if state.result.kind == "tuple":
+            raise ValueError("a returned tuple has parts that would come before it; make it with tuple.new")
+        temps.put(state.result)
+    places = {place: temps.put(slot) for place, slot in ordered(state)}
+    frames: list[int] = []
+    for depth, frame in enumerate(state.frames):
+        frames += frame_words(depth, frame, places, keep)
+    words = [0, hot, exit_id, KINDS[state.kind], len(temps.entries), len(state.frames)]
+    words += [HEADER_WORDS + TEMP_WORDS * len(temps.entries), len(values)]
+    words += [word for entry in temps.entries for word in entry]
+    return DescriptorBlock(words + frames, exit_id, state, keep)
+
+
+def build_all(
+    graph: Graph, exit_ids: Iterator[int] | None = None, hot: int = 0
+) -> dict[State, DescriptorBlock]:
+    """Descriptors of every state of the graph, with ids from `exit_ids` (kept in `state.exit_id`)."""
+    ids = exit_ids if exit_ids is not None else itertools.count()
+    made: dict[State, DescriptorBlock] = {}
+    for state in graph.states():
+        if state not in made:
+            state.exit_id = next(ids)
+            made[state] = build(state, state.exit_id, hot)
+    return made
+
+
+Place = tuple[int, str, int]
+
+
+def ordered(state: State) -> list[tuple[Place, Slot]]:
+    """All slots with their places, tuples last."""
+    slots: list[tuple[Place, Slot]] = []
+    for depth, frame in enumerate(state.frames):
+        slots += [((depth, "local", n), slot) for n, slot in frame.locals.items()]
+        slots += [((depth, "stack", n), slot) for n, slot in enumerate(frame.stack)]
+    return sorted(slots, key=lambda item: item[1].kind == "tuple")
+
+
+def frame_words(depth: int, frame: FrameRec, places: dict[Place, int], keep: list[object]) -> list[int]:
+    keep.append(frame.code)
+    if frame.func is not None:
+        keep.append(frame.func)
+    start = id(frame.code) + LAYOUT.CODE_BYTES
+    nlocals = memory.read32(id(frame.code) + LAYOUT.CODE_NLOCALSPLUS)
+    words = [id(frame.code), id(frame.func) if frame.func is not None else 0, start + frame.offset]
+    words += [start + frame.call_offset, nlocals, len(frame.locals), len(frame.stack), len(frame.poison)]
+    for n in frame.locals:
+        words += [n, places[depth, "local", n]]
+    words += [places[depth, "stack", n] for n in range(len(frame.stack))]
+    words += [POISON_WORDS[word] for word in frame.poison]
+    return words

@@ -1,0 +1,217 @@
+"""LLVM IR text to machine code in this process: a thin wrapper around llvmlite's ORC layer.
+
+IR arrives as text and is parsed once: optimised, emitted as an object file in memory, and linked from that
+(`add_ir` would parse it a second time). Every module is a library of its own with a resource tracker, so
+dropping the handle frees the code; nothing else refers to it. Symbols are bound at link time, from the
+dictionary that the caller gives: the object code itself holds no address of this process and can be kept and
+linked again elsewhere.
+
+Three levels of effort. "none" is for code that runs a few times: codegen level 0 on the text as it is.
+"quick" is a handful of passes that cost about as much as code generation. "full" is LLVM's own pipeline; it
+is the only one that moves invariant code out of loops, because llvmlite offers that pass in no other way.
+
+Importing this module imports llvmlite (about 50 ms): do it when there is something to compile. LLVM objects
+are made in a context per module, so that a compile in another thread does not share types with this one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import llvmlite.binding as llvm
+
+EFFORTS = ("none", "quick", "full")
+CODEGEN_LEVEL = {"none": 0, "quick": 1, "full": 2}
+
+_start_lock = threading.Lock()
+_started: set[str] = set()
+
+
+class CompileError(Exception):
+    """LLVM rejected the text or could not link it; the message is LLVM's."""
+
+
+def _start(everything: bool = False) -> None:
+    """Register the host's target with LLVM, or all targets."""
+    with _start_lock:
+        if everything and "all" not in _started:
+            llvm.initialize_all_targets()
+            llvm.initialize_all_asmprinters()
+            _started.update(("all", "host"))
+        elif "host" not in _started:
+            llvm.initialize_native_target()
+            llvm.initialize_native_asmprinter()
+            _started.add("host")
+
+
+def host_features() -> str:
+    """The host's CPU features as LLVM spells them: "+avx2,-avx512f,..."."""
+    _start()
+    return llvm.get_host_cpu_features().flatten()
+
+
+def host_machine(effort: str) -> Any:
+    """A target machine for the host's own CPU. Position independent, so that far symbols go through a
+    table."""
+    _start()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=host_features(),
+        opt=CODEGEN_LEVEL[effort],
+        reloc="pic",
+        codemodel="small",
+    )
+
+
+def foreign_machine(triple: str, cpu: str = "", features: str = "", effort: str = "full") -> Any:
+    """A target machine for any triple that LLVM knows. Raises CompileError for others."""
+    _start(everything=True)
+    try:
+        target = llvm.Target.from_triple(triple)
+    except RuntimeError as error:
+        raise CompileError(str(error)) from None
+    return target.create_target_machine(
+        cpu=cpu, features=features, opt=CODEGEN_LEVEL[effort], reloc="pic", codemodel="small"
+    )
+
+
+def parse(ir: str, machine: Any) -> Any:
+    """An LLVM module in a context of its own, verified. Raises CompileError."""
+    try:
+        module = llvm.parse_assembly(ir, llvm.create_context())
+        module.triple = machine.triple
+        module.data_layout = str(machine.target_data)
+        module.verify()
+    except RuntimeError as error:
+        raise CompileError(f"{error}\n{excerpt(ir, str(error))}") from None
+    return module
+
+
+def excerpt(ir: str, message: str) -> str:
+    """The lines of the text around the line that LLVM's message names."""
+    for part in message.split(":"):
+        if part.strip().isdigit():
+            at = int(part)
+            return "\n".join(ir.splitlines()[max(at - 3, 0) : at + 2])
+    return ""
+
+
+def optimize(module: Any, machine: Any, effort: str) -> None:
+    """Run the passes of an effort over the module, in place."""
+    if effort == "none":
+        return
+    if effort == "full":
+        tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+        builder = llvm.create_pass_builder(machine, tuning)
+        builder.getModulePassManager().run(module, builder)
+        return
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_loop_rotate_pass()
+    passes.add_new_gvn_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_dead_code_elimination_pass()
+    passes.run(module, builder)
+
+
+class Module:
+    """Linked code. It stays in memory as long as this object lives and is not freed."""
+
+    def __init__(self, tracker: Any, name: str) -> None:
+        self._tracker = tracker
+        self.name = name
+
+    def address(self, symbol: str) -> int:
+        """The address of an exported symbol. Raises KeyError for others, CompileError after `free`."""
+        if self._tracker is None:
+            raise CompileError(f"{self.name} was freed")
+        return int(self._tracker[symbol])
+
+    def free(self) -> None:
+        """Release the code. Nothing may run in it or return into it any more."""
+        tracker, self._tracker = self._tracker, None
+        if tracker is not None:
+            tracker.close()
+
+
+class Jit:
+    """Compiles and links for this process. One per process is enough; every module is independent of the
+    others."""
+
+    _serial = itertools.count()
+
+    def __init__(self) -> None:
+        _start()
+        self._linker = llvm.create_lljit_compiler(host_machine("full"))
+        self._machines: dict[str, Any] = {}
+
+    def machine(self, effort: str) -> Any:
+        """The host's target machine at an effort. Not shared between threads: each gets its own."""
+        key = f"{effort}/{threading.get_ident()}"
+        if key not in self._machines:
+            self._machines[key] = host_machine(effort)
+        return self._machines[key]
+
+    def compile_object(self, ir: str, opt: str = "none") -> bytes:
+        """Object code of the module for the host. Raises CompileError."""
+        machine = self.machine(opt)
+        module = parse(ir, machine)
+        optimize(module, machine, opt)
+        return bytes(machine.emit_object(module))
+
+    def link(self, code: bytes, symbols: Mapping[str, int], exports: Iterable[str], name: str = "") -> Module:
+        """Load object code, binding its undefined symbols to addresses. Raises CompileError."""
+        unique = f"{name or 'jitcore'}.{next(self._serial)}"
+        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+        return self._finish(builder, symbols, exports, unique)
+
+    def _finish(
+        self, builder: Any, symbols: Mapping[str, int], exports: Iterable[str], unique: str
+    ) -> Module:
+        for symbol, address in symbols.items():
+            builder.import_symbol(symbol, address)
+        for symbol in exports:
+            builder.export_symbol(symbol)
+        try:
+            return Module(builder.link(self._linker, unique), unique)
+        except RuntimeError as error:
+            raise CompileError(str(error)) from None
+
+    def compile_ir(
+        self, ir: str, symbols: Mapping[str, int], exports: Iterable[str], opt: str = "none", name: str = ""
+    ) -> Module:
+        """Compile and link IR text. `opt` is "none", "quick" or "full"; `symbols` gives the addresses of what
+        the text declares; `exports` are the definitions whose addresses are wanted. Raises CompileError."""
+        return self.link(self.compile_object(ir, opt), symbols, exports, name)
+
+
+def optimized_ir(ir: str, opt: str = "full", triple: str = "", cpu: str = "") -> str:
+    """The text after the passes, for the host or another triple."""
+    machine = foreign_machine(triple, cpu) if triple else host_machine(opt)
+    module = parse(ir, machine)
+    optimize(module, machine, opt)
+    return str(module)
+
+
+def assembly(ir: str, triple: str = "", cpu: str = "", features: str = "", opt: str = "full") -> str:
+    """Assembly text of the module for the host or any triple LLVM knows. Raises CompileError."""
+    machine = foreign_machine(triple, cpu, features, opt) if triple else host_machine(opt)
+    module = parse(ir, machine)
+    optimize(module, machine, opt)
+    return str(machine.emit_assembly(module))
+
+
+def object_code(ir: str, triple: str = "", cpu: str = "", features: str = "", opt: str = "full") -> bytes:
+    """An object file of the module for the host or any triple LLVM knows. Raises CompileError."""
+    machine = foreign_machine(triple, cpu, features, opt) if triple else host_machine(opt)
+    module = parse(ir, machine)
+    optimize(module, machine, opt)
+    return bytes(machine.emit_object(module))

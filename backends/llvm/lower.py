@@ -1,0 +1,130 @@
+"""Lowering of a graph to one LLVM function: `i64 region(i64 frame, i64 tstate, i64 buf)`.
+
+Blocks are written in reverse postorder, so every operand is written before its users; only phis look back,
+and they are filled in at the end. A guard ends an LLVM block: the phis of a successor name the LLVM block
+in which the graph's block ended. Exit blocks come last and hold nothing but stores of the live values and
+the descriptor's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CodeType
+
+from ...optimizer.ir import Block, Graph, State
+from . import lower_call, lower_control, lower_floats, lower_ints, lower_lists, lower_objects
+from .lower_base import LOWERINGS, METADATA, TYPES, Emitter, Lowered, LowerOptions
+
+__all__ = ["LOWERINGS", "Lowered", "LowerOptions", "explain", "lower"]
+
+DOMAIN_MODULES = (lower_call, lower_control, lower_floats, lower_ints, lower_lists, lower_objects)
+
+
+def lower(
+    graph: Graph,
+    name: str,
+    exits: Callable[[State], int],
+    *,
+    valid: int = 0,
+    options: LowerOptions | None = None,
+) -> Lowered:
+    """The LLVM module of one region.
+
+    `name` is the exported function, `exits` gives the address of a state's descriptor, `valid` is the address
+    of the i64 that is 1 as long as the region's assumptions hold. Raises KeyError for an operation without a
+    lowering, ValueError for a graph that the verifier would refuse.
+    """
+    e = Emitter(exits, valid, options or LowerOptions(), door_code(graph))
+    order = graph.reverse_postorder()
+    labels = {block: f"b{n}" for n, block in enumerate(order)}
+    for block in order:
+        for value in block.params:
+            e.texts[value] = e.fresh()
+    starts: list[tuple[Block, int]] = []
+    incoming: dict[Block, list[tuple[str, list[str]]]] = {block: [] for block in order}
+    pending: list[tuple[Block, str, Block, int]] = []
+    for block in order:
+        e.start(labels[block])
+        starts.append((block, len(e.lines)))
+        for op in block.ops:
+            if e.options.deopt and op.info.guard and op.state is not None:
+                e.force(op.state)
+            text = LOWERINGS[op.name](e, op, *[e.texts[v] for v in op.args])
+            if op.result is not None:
+                if text is None:
+                    raise ValueError(f"the lowering of {op.name} gives no result")
+                e.texts[op.result] = text
+        pending += terminate(e, block, labels)
+    for source, label, target, edge in pending:
+        incoming[target].append((label, [e.texts[v] for v in source.edges[edge].args]))
+    body_end = len(e.lines)
+    nbuf = e.exit_blocks()
+    lines = with_phis(e, starts, incoming, body_end)
+    return Lowered(module(e, name, lines), e.symbols, e.objects, list(e.exits), nbuf)
+
+
+def door_code(graph: Graph) -> CodeType | None:
+    """The code object of the door's frame: every state that has frames starts with that one."""
+    return next((state.frames[0].code for state in graph.states() if state.frames), None)
+
+
+def explain(graph: Graph, name: str = "region", *, options: LowerOptions | None = None) -> str:
+    """The IR text alone, with descriptors that lead nowhere: for reports and for targets other than the host
+    (see `LowerOptions.triple`)."""
+    return lower(graph, name, lambda state: 0, options=options).ir_text
+
+
+def terminate(e: Emitter, block: Block, labels: dict[Block, str]) -> list[tuple[Block, str, Block, int]]:
+    """Write the terminator; returns the edges as (source, LLVM block it leaves from, target, index of the
+    edge)."""
+    match block.term:
+        case "jump":
+            target = block.edges[0].block
+            e.do(f"br label %{labels[target]}")
+            return [(block, e.current, target, 0)]
+        case "branch":
+            assert block.cond is not None
+            yes, no = (edge.block for edge in block.edges)
+            cond = e.texts[block.cond]
+            if yes is not no:
+                e.do(f"br i1 {cond}, label %{labels[yes]}, label %{labels[no]}")
+                return [(block, e.current, yes, 0), (block, e.current, no, 1)]
+            # A phi cannot tell two edges from one block apart: each gets a block of its own.
+            via = [e.label(), e.label()]
+            e.do(f"br i1 {cond}, label %{via[0]}, label %{via[1]}")
+            for label in via:
+                e.start(label)
+                e.do(f"br label %{labels[yes]}")
+            return [(block, via[0], yes, 0), (block, via[1], no, 1)]
+        case "exit":
+            e.do(f"br label %{e.exit_label(block.state)}")
+            return []
+    raise ValueError(f"{block!r} has no terminator")
+
+
+def with_phis(
+    e: Emitter, starts: list[tuple[Block, int]], incoming: dict[Block, list[tuple[str, list[str]]]], end: int
+) -> list[str]:
+    """The function's lines with the phis put where the blocks start."""
+    lines: list[str] = []
+    at = 0
+    for block, start in starts:
+        lines += e.lines[at:start]
+        at = start
+        for n, value in enumerate(block.params):
+            sources = ", ".join(f"[ {args[n]}, %{label} ]" for label, args in incoming[block])
+            lines.append(f"  {e.texts[value]} = phi {TYPES[value.repr]} {sources}")
+    return lines + e.lines[at:]
+
+
+def module(e: Emitter, name: str, lines: list[str]) -> str:
+    head = ["%opaque = type opaque"]
+    if e.options.triple:
+        head.insert(0, f'target triple = "{e.options.triple}"')
+    entry = ["entry:", "  %framep = inttoptr i64 %frame to ptr", "  %tstatep = inttoptr i64 %tstate to ptr"]
+    entry.append("  %bufp = inttoptr i64 %buf to ptr")
+    if e.argument_slots:
+        entry.append(f"  %args = alloca [{e.argument_slots} x ptr], align 8")
+    function = [f"define i64 @{name}(i64 %frame, i64 %tstate, i64 %buf) nounwind {{"]
+    function += [*entry, *e.prologue, "  br label %b0", *lines, "}"]
+    return "\n".join([*head, *e.globals.values(), *e.helpers.values(), *function, METADATA, ""])

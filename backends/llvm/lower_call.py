@@ -1,0 +1,55 @@
+"""Calls of the C API. To LLVM they may read and write everything; none of them unwinds.
+
+Vectorcall arguments live in one array of the function's frame, as large as the largest call needs; the word
+before them is the callee's to use (PY_VECTORCALL_ARGUMENTS_OFFSET).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...optimizer.ir import Op
+from .lower_base import Emitter, lowering
+from .lower_objects import drop_text
+
+ARGUMENTS_OFFSET = -(1 << 63)
+
+
+def c_call(e: Emitter, op: Op, result: str, args: tuple[str, ...]) -> str:
+    name, extra = str(op.imm[0]), tuple(int(n) for n in (op.imm[1] or ()))  # type: ignore[attr-defined]
+    params = ["ptr"] * len(args) + ["i64"] * len(extra)
+    operands = [f"ptr {a}" for a in args] + [f"i64 {n}" for n in extra]
+    return e.let(f"call {result} {e.function(name, result, ', '.join(params))}({', '.join(operands)})")
+
+
+@lowering("call.object", "call.closed")
+def call_object(e: Emitter, op: Op, *args: str) -> str:
+    return c_call(e, op, "ptr", args)
+
+
+@lowering("call.status")
+def call_status(e: Emitter, op: Op, *args: str) -> str:
+    return e.let(f"sext i32 {c_call(e, op, 'i32', args)} to i64")
+
+
+@lowering("call.vector")
+def call_vector(e: Emitter, op: Op, callable_: str, *args: str) -> str:
+    names: Any = op.imm[0]
+    e.argument_slots = max(e.argument_slots, len(args) + 1)
+    for n, a in enumerate(args):
+        e.store("ptr", a, "%args", 8 * (n + 1), "buf")
+    first = e.at("%args", 8)
+    count = len(args) - len(names or ()) + ARGUMENTS_OFFSET
+    keywords = e.object(names) if names else "null"
+    function = e.function("PyObject_Vectorcall", "ptr", "ptr, ptr, i64, ptr")
+    return e.let(f"call ptr {function}(ptr {callable_}, ptr {first}, i64 {count}, ptr {keywords})")
+
+
+@lowering("call.dealloc")
+def call_dealloc(e: Emitter, op: Op, o: str) -> None:
+    drop_text(e, o, None)
+
+
+@lowering("call.raised")
+def call_raised(e: Emitter, op: Op) -> str:
+    return e.let(f"icmp ne ptr {e.let(f'call ptr {e.function("PyErr_Occurred", "ptr", "")}()')}, null")

@@ -1,0 +1,183 @@
+"""Guards, polls and the door's own frame.
+
+Slots are plain references up to 3.13 and tagged ones after that: bit 0 says that the slot does not count (a
+borrowed or immortal object, NULL, an unboxed integer). Volatile loads are those of words that others
+change: the eval breaker and the region's validity.
+"""
+
+from __future__ import annotations
+
+from types import CodeType
+
+from ...abi import LAYOUT, memory
+from ...optimizer.ir import Op
+from .lower_base import NONNULL, UNLIKELY, Emitter, lowering
+from .lower_objects import count_type, drop_text, incref_text, mortality, shared_text
+
+
+@lowering("guard")
+def guard(e: Emitter, op: Op, c: str) -> None:
+    if op.imm[0]:
+        e.guard(c, op.state)
+    else:
+        e.leave_if(c, op.state)
+
+
+def code(e: Emitter) -> CodeType:
+    """The door's code object: how many locals there are, where its bytecode is."""
+    if e.code is None:
+        raise ValueError("operations on the frame need a state that names the door's code object")
+    return e.code
+
+
+def local_offset(op: Op) -> int:
+    return LAYOUT.FRAME_LOCALSPLUS + 8 * int(op.imm[0])  # type: ignore[call-overload]
+
+
+def stack_offset(e: Emitter, op: Op) -> int:
+    nlocals = memory.read32(id(code(e)) + LAYOUT.CODE_NLOCALSPLUS)
+    return LAYOUT.FRAME_LOCALSPLUS + 8 * (nlocals + int(op.imm[0]))  # type: ignore[call-overload]
+
+
+def load_slot(e: Emitter, offset: int) -> str:
+    """The object in a slot, borrowed; NULL possible."""
+    if not LAYOUT.TAGGED:
+        return e.load("ptr", "%framep", offset, "frame")
+    return untagged(e, e.load("i64", "%framep", offset, "frame"))
+
+
+def untagged(e: Emitter, bits: str) -> str:
+    """The object in a tagged slot: NULL where it is empty or (3.15) holds an unboxed integer."""
+    address = e.let(f"and i64 {bits}, -2")
+    if LAYOUT.FOR_ITER_PAIR:
+        number = e.let(f"icmp eq i64 {e.let(f'and i64 {bits}, 3')}, 3")
+        address = e.let(f"select i1 {number}, i64 0, i64 {address}")
+    return e.let(f"inttoptr i64 {address} to ptr")
+
+
+@lowering("frame.local")
+def local(e: Emitter, op: Op) -> str:
+    return load_slot(e, local_offset(op))
+
+
+@lowering("frame.stack")
+def stack(e: Emitter, op: Op) -> str:
+    return load_slot(e, stack_offset(e, op))
+
+
+@lowering("frame.store_local")
+def store_local(e: Emitter, op: Op, o: str) -> None:
+    offset = local_offset(op)
+    known = getattr(op.args[0].producer, "name", "") in NONNULL
+    if not LAYOUT.TAGGED:
+        old = e.load("ptr", "%framep", offset, "frame")
+        e.store("ptr", o, "%framep", offset, "frame")
+        with e.when(e.let(f"icmp ne ptr {old}, null")):
+            drop_text(e, old, "heap")
+        return
+    bits = owned_slot(e, o, known)
+    raw = e.load("i64", "%framep", offset, "frame")
+    e.store("i64", bits, "%framep", offset, "frame")
+    empty = e.let(f"icmp eq i64 {raw}, 0")
+    skip = e.let(f"or i1 {empty}, {e.let(f'trunc i64 {raw} to i1')}")
+    with e.when(e.let(f"xor i1 {skip}, true")):
+        drop_text(e, e.let(f"inttoptr i64 {raw} to ptr"), "heap")
+
+
+def owned_slot(e: Emitter, o: str, known: bool) -> str:
+    """The tagged slot that takes over a reference to o."""
+    if o == "null":
+        return str(LAYOUT.NULL_SLOT)
+    if known:
+        return tagged(e, o)
+    with e.when(e.let(f"icmp ne ptr {o}, null")) as arm:
+        bits = tagged(e, o)
+    return arm.phi("i64", bits, str(LAYOUT.NULL_SLOT))
+
+
+def tagged(e: Emitter, o: str) -> str:
+    mortal = mortality(e, o)[1]
+    tag = e.let(f"select i1 {mortal}, i64 0, i64 1")
+    return e.let(f"or i64 {e.let(f'ptrtoint ptr {o} to i64')}, {tag}")
+
+
+@lowering("frame.stack_unique")
+def stack_unique(e: Emitter, op: Op) -> str:
+    bits = e.load("i64", "%framep", stack_offset(e, op), "frame")
+    counts = e.let(f"icmp ne i64 {bits}, 0")
+    if LAYOUT.TAGGED:
+        counts = e.let(f"and i1 {counts}, {e.let(f'icmp eq i64 {e.let(f"and i64 {bits}, 1")}, 0')}")
+    with e.when(counts) as arm:
+        o = e.let(f"inttoptr i64 {bits} to ptr")
+        unique = e.let(f"icmp eq {count_type()} {e.load(count_type(), o, LAYOUT.OB_REFCNT, 'ref')}, 1")
+    return arm.phi("i1", unique, "false")
+
+
+@lowering("frame.stack_tagged")
+def stack_tagged(e: Emitter, op: Op) -> str:
+    bits = e.load("i64", "%framep", stack_offset(e, op), "frame")
+    e.guard(e.let(f"icmp eq i64 {e.let(f'and i64 {bits}, 3')}, 3"), op.state)
+    return e.let(f"lshr i64 {bits}, 2")
+
+
+@lowering("frame.take_stack")
+def take_stack(e: Emitter, op: Op) -> str:
+    offset = stack_offset(e, op)
+    if not LAYOUT.TAGGED:
+        return load_slot(e, offset)
+    bits = e.load("i64", "%framep", offset, "frame")
+    o = untagged(e, bits)
+    borrowed = e.let(f"trunc i64 {bits} to i1")
+    with e.when(e.let(f"and i1 {borrowed}, {e.let(f'icmp ne ptr {o}, null')}")):
+        incref_text(e, o)
+    return o
+
+
+@lowering("frame.lower_stack")
+def lower_stack(e: Emitter, op: Op) -> None:
+    offset = stack_offset(e, op)
+    if LAYOUT.SP_IS_POINTER:
+        e.store("ptr", e.at("%framep", offset), "%framep", LAYOUT.FRAME_SP, "frame")
+    else:
+        height = (offset - LAYOUT.FRAME_LOCALSPLUS) // 8
+        e.store("i32", str(height), "%framep", LAYOUT.FRAME_SP, "frame")
+
+
+@lowering("frame.set_ip")
+def set_ip(e: Emitter, op: Op) -> None:
+    target = e.at(e.object(code(e)), LAYOUT.CODE_BYTES + int(op.imm[0]))  # type: ignore[call-overload]
+    e.store("ptr", target, "%framep", LAYOUT.FRAME_IP, "frame")
+
+
+@lowering("frame.globals")
+def frame_globals(e: Emitter, op: Op) -> str:
+    return e.load("ptr", "%framep", LAYOUT.FRAME_GLOBALS, "frame")
+
+
+@lowering("frame.builtins")
+def frame_builtins(e: Emitter, op: Op) -> str:
+    return e.load("ptr", "%framep", LAYOUT.FRAME_BUILTINS, "frame")
+
+
+@lowering("frame.taken")
+def taken(e: Emitter, op: Op) -> str:
+    o = e.load("ptr", "%framep", LAYOUT.FRAME_OBJ, "frame")
+    with e.when(e.let(f"icmp ne ptr {o}, null"), UNLIKELY) as arm:
+        held = shared_text(e, o)
+    return arm.phi("i1", held, "false")
+
+
+@lowering("region.valid")
+def valid(e: Emitter, op: Op) -> str:
+    return e.let(f"icmp ne i64 {e.load_volatile('i64', e.data('valid', e.valid), 0)}, 0")
+
+
+@lowering("poll")
+def poll(e: Emitter, op: Op) -> str:
+    """The eval breaker: an int of the interpreter on 3.12, the low byte of a thread's word later."""
+    type_ = {0xFF: "i8", 0xFFFFFFFF: "i32"}[LAYOUT.EVAL_BREAKER_MASK]
+    base = "%tstatep"
+    if LAYOUT.EVAL_BREAKER_IN_INTERP:
+        field = e.at_entry(f"getelementptr i8, ptr %tstatep, i64 {LAYOUT.TS_INTERP}")
+        base = e.at_entry(f"load ptr, ptr {field}, align 8")
+    return e.let(f"icmp ne {type_} {e.load_volatile(type_, base, LAYOUT.EVAL_BREAKER_OFFSET)}, 0")

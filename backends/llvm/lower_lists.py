@@ -1,0 +1,124 @@
+"""Lists and tuples. The common case of each operation is inline; what reallocates goes through the C API in
+a helper, so that growing and shrinking follow CPython's own policy."""
+
+from __future__ import annotations
+
+from ...abi import LAYOUT
+from ...optimizer.ir import Op
+from .lower_base import LIKELY, TAGS, UNLIKELY, Emitter, lowering
+from .lower_objects import drop_text, incref_text
+
+
+@lowering("list.len")
+def list_len(e: Emitter, op: Op, o: str) -> str:
+    return e.load("i64", o, LAYOUT.OB_SIZE, "size")
+
+
+def item(e: Emitter, o: str, i: str) -> str:
+    """The address of item i."""
+    items = e.load("ptr", o, LAYOUT.LIST_ITEMS, "items")
+    return e.let(f"getelementptr ptr, ptr {items}, i64 {i}")
+
+
+@lowering("list.get")
+def list_get(e: Emitter, op: Op, o: str, i: str) -> str:
+    return e.load("ptr", item(e, o, i), 0, "item")
+
+
+@lowering("list.set")
+def list_set(e: Emitter, op: Op, o: str, i: str, v: str) -> str:
+    address = item(e, o, i)
+    old = e.load("ptr", address, 0, "item")
+    e.store("ptr", v, address, 0, "item")
+    return old
+
+
+@lowering("list.append")
+def list_append(e: Emitter, op: Op, o: str, v: str) -> None:
+    helper(e, "jc_append", "void", "ptr %list, ptr %item", append_slow)
+    size = e.load("i64", o, LAYOUT.OB_SIZE, "size")
+    room = e.let(f"icmp slt i64 {size}, {e.load('i64', o, LAYOUT.LIST_ALLOCATED, 'allocated')}")
+    fast, slow, done = e.label(), e.label(), e.label()
+    e.do(f"br i1 {room}, label %{fast}, label %{slow}, {LIKELY}")
+    e.start(slow)
+    e.do(f"call void @jc_append(ptr {o}, ptr {v}){TAGS['counted']}")
+    e.do(f"br label %{done}")
+    e.start(fast)
+    e.store("ptr", v, item(e, o, size), 0, "item")
+    e.store("i64", e.let(f"add i64 {size}, 1"), o, LAYOUT.OB_SIZE, "size")
+    e.do(f"br label %{done}")
+    e.start(done)
+
+
+def append_slow(e: Emitter) -> str:
+    e.do(f"call i32 {e.function('PyList_Append', 'i32', 'ptr, ptr')}(ptr %list, ptr %item)")
+    drop_text(e, "%item", None)
+    return "void"
+
+
+@lowering("list.pop_last")
+def list_pop_last(e: Emitter, op: Op, o: str) -> str:
+    """CPython keeps the allocation while it is at least half full."""
+    helper(e, "jc_shrink", "void", "ptr %list, ptr %item, i64 %left", shrink_slow)
+    left = e.let(f"sub i64 {e.load('i64', o, LAYOUT.OB_SIZE, 'size')}, 1")
+    last = e.load("ptr", item(e, o, left), 0, "item")
+    half = e.let(f"ashr i64 {e.load('i64', o, LAYOUT.LIST_ALLOCATED, 'allocated')}, 1")
+    fast, slow, done = e.label(), e.label(), e.label()
+    e.do(f"br i1 {e.let(f'icmp slt i64 {left}, {half}')}, label %{slow}, label %{fast}, {UNLIKELY}")
+    e.start(slow)
+    e.do(f"call void @jc_shrink(ptr {o}, ptr {last}, i64 {left}){TAGS['counted']}")
+    e.do(f"br label %{done}")
+    e.start(fast)
+    e.store("i64", left, o, LAYOUT.OB_SIZE, "size")
+    e.do(f"br label %{done}")
+    e.start(done)
+    return last
+
+
+def shrink_slow(e: Emitter) -> str:
+    incref_text(e, "%item")
+    end = e.let("add i64 %left, 1")
+    function = e.function("PyList_SetSlice", "i32", "ptr, i64, i64, ptr")
+    e.do(f"call i32 {function}(ptr %list, i64 %left, i64 {end}, ptr null)")
+    return "void"
+
+
+def helper(e: Emitter, name: str, result: str, params: str, write: object) -> None:
+    """A cold function of the module, written once with the same emitter."""
+    if name in e.helpers:
+        return
+    lines, current, e.lines = e.lines, e.current, []
+    e.start("entry")
+    e.do(f"ret {write(e)}")  # type: ignore[operator]
+    body = "\n".join(e.lines)
+    e.helpers[name] = f"define internal {result} @{name}({params}) nounwind noinline cold {{\n{body}\n}}"
+    e.lines, e.current = lines, current
+
+
+@lowering("list.new")
+def list_new(e: Emitter, op: Op, *values: str) -> str:
+    made = e.let(f"call ptr {e.function('PyList_New', 'ptr', 'i64')}(i64 {len(values)}){TAGS['alloc']}")
+    if values:
+        items = e.load("ptr", made, LAYOUT.LIST_ITEMS, "items")
+        for n, v in enumerate(values):
+            e.store("ptr", v, items, 8 * n, "item")
+    return made
+
+
+@lowering("tuple.len")
+def tuple_len(e: Emitter, op: Op, o: str) -> str:
+    return e.load("i64", o, LAYOUT.OB_SIZE, "tuple")
+
+
+@lowering("tuple.get")
+def tuple_get(e: Emitter, op: Op, o: str, i: str) -> str:
+    address = e.let(f"getelementptr ptr, ptr {e.at(o, LAYOUT.TUPLE_ITEMS)}, i64 {i}")
+    return e.load("ptr", address, 0, "tuple")
+
+
+@lowering("tuple.new")
+def tuple_new(e: Emitter, op: Op, *values: str) -> str:
+    made = e.let(f"call ptr {e.function('PyTuple_New', 'ptr', 'i64')}(i64 {len(values)}){TAGS['alloc']}")
+    for n, v in enumerate(values):
+        e.store("ptr", v, made, LAYOUT.TUPLE_ITEMS + 8 * n, "tuple")
+    return made

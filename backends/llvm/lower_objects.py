@@ -1,0 +1,229 @@
+"""Objects: types, boxes, reference counts, single fields.
+
+Reference counts are changed in place. The immortal test looks at the low 32 bits on every version; what is
+incremented is 64 bits wide up to 3.13 and 32 bits after that (the upper half then holds flags). Builds that
+count all references get calls instead.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ...abi import LAYOUT
+from ...optimizer.ir import Op
+from ...optimizer.ops.objects import HARMLESS
+from .lower_base import NONNULL, TAGS, UNLIKELY, Emitter, lowering, templates
+
+COUNTS_ALL_REFERENCES = hasattr(sys, "gettotalrefcount")
+
+templates(
+    {
+        "obj.is_null": "icmp eq ptr {0}, null",
+        "obj.is": "icmp eq ptr {0}, {1}",
+        "obj.select": "select i1 {0}, ptr {1}, ptr {2}",
+    }
+)
+
+
+@lowering("const.o")
+def const_o(e: Emitter, op: Op) -> str:
+    return e.object(op.imm[0])
+
+
+@lowering("obj.null")
+def null(e: Emitter, op: Op) -> str:
+    return "null"
+
+
+def count_type() -> str:
+    return f"i{LAYOUT.REFCNT_BITS}"
+
+
+def type_equals(e: Emitter, o: str, expected: str) -> str:
+    return e.let(f"icmp eq ptr {e.load('ptr', o, LAYOUT.OB_TYPE, 'type')}, {expected}")
+
+
+def exact_type(e: Emitter, op: Op, o: str, expected: type) -> None:
+    """Leave unless o is not NULL and exactly of the type."""
+    producer = getattr(op.args[0].producer, "name", "")
+    if producer not in NONNULL:
+        e.leave_if(e.let(f"icmp eq ptr {o}, null"), op.state)
+    e.guard(type_equals(e, o, e.object(expected)), op.state)
+
+
+@lowering("obj.type_is")
+def type_is(e: Emitter, op: Op, o: str) -> str:
+    return type_equals(e, o, e.object(op.imm[0]))
+
+
+@lowering("obj.unbox_int")
+def unbox_int(e: Emitter, op: Op, o: str) -> str:
+    """One digit inline (sign in the tag: 0 positive, 1 zero, 2 negative), more in a helper."""
+    e.helpers["jc_wide_int"] = wide_int()
+    exact_type(e, op, o, int)
+    tag = e.load("i64", o, LAYOUT.INT_TAG, "int")
+    sign = e.let(f"sub i64 1, {e.let(f'and i64 {tag}, 3')}")
+    digit = e.let(f"zext i32 {e.load('i32', o, LAYOUT.INT_DIGITS, 'int')} to i64")
+    compact = e.let(f"mul i64 {digit}, {sign}")
+    with e.when(e.let(f"icmp ugt i64 {tag}, 15"), UNLIKELY) as arm:
+        pair = e.let(f"call {{ i64, i1 }} @jc_wide_int(ptr {o}, i64 {tag})")
+        e.guard(e.let(f"extractvalue {{ i64, i1 }} {pair}, 1"), op.state)
+        wide = e.let(f"extractvalue {{ i64, i1 }} {pair}, 0")
+    return arm.phi("i64", wide, compact)
+
+
+def wide_int() -> str:
+    """Ints of two or three 30-bit digits: (value, whether it fits)."""
+    d, tag = LAYOUT.INT_DIGITS, TAGS["int"]
+    head = "define internal { i64, i1 } @jc_wide_int(ptr %o, i64 %tag) nounwind noinline cold memory(read)"
+    return f"""{head} {{
+entry:
+  %n = lshr i64 %tag, 3
+  %p0 = getelementptr i8, ptr %o, i64 {d}
+  %p1 = getelementptr i8, ptr %o, i64 {d + 4}
+  %i0 = load i32, ptr %p0, align 4{tag}
+  %i1 = load i32, ptr %p1, align 4{tag}
+  %d0 = zext i32 %i0 to i64
+  %d1 = zext i32 %i1 to i64
+  %h1 = shl i64 %d1, 30
+  %low = or i64 %d0, %h1
+  switch i64 %n, label %fail [ i64 2, label %join
+                               i64 3, label %three ]
+three:
+  %p2 = getelementptr i8, ptr %o, i64 {d + 8}
+  %i2 = load i32, ptr %p2, align 4{tag}
+  %d2 = zext i32 %i2 to i64
+  %some = icmp ult i64 %d2, 16
+  %h2 = shl i64 %d2, 60
+  %all = or i64 %low, %h2
+  br i1 %some, label %join, label %fail
+join:
+  %size = phi i64 [ %low, %entry ], [ %all, %three ]
+  %s = and i64 %tag, 3
+  %neg = icmp eq i64 %s, 2
+  %minus = sub i64 0, %size
+  %value = select i1 %neg, i64 %minus, i64 %size
+  %most = select i1 %neg, i64 {-(1 << 63)}, i64 {(1 << 63) - 1}
+  %fits = icmp ule i64 %size, %most
+  %r0 = insertvalue {{ i64, i1 }} undef, i64 %value, 0
+  %r1 = insertvalue {{ i64, i1 }} %r0, i1 %fits, 1
+  ret {{ i64, i1 }} %r1
+fail:
+  ret {{ i64, i1 }} zeroinitializer
+}}"""
+
+
+@lowering("obj.unbox_float")
+def unbox_float(e: Emitter, op: Op, o: str) -> str:
+    exact_type(e, op, o, float)
+    return e.load("double", o, LAYOUT.FLOAT_VALUE, "float")
+
+
+@lowering("obj.unbox_bool")
+def unbox_bool(e: Emitter, op: Op, o: str) -> str:
+    yes = e.let(f"icmp eq ptr {o}, {e.object(True)}")
+    no = e.let(f"icmp eq ptr {o}, {e.object(False)}")
+    e.guard(e.let(f"or i1 {yes}, {no}"), op.state)
+    return yes
+
+
+@lowering("obj.box_int")
+def box_int(e: Emitter, op: Op, a: str) -> str:
+    return e.let(f"call ptr {e.function('PyLong_FromLongLong', 'ptr', 'i64')}(i64 {a}){TAGS['alloc']}")
+
+
+@lowering("obj.box_float")
+def box_float(e: Emitter, op: Op, a: str) -> str:
+    return e.let(f"call ptr {e.function('PyFloat_FromDouble', 'ptr', 'double')}(double {a}){TAGS['alloc']}")
+
+
+@lowering("obj.box_bool")
+def box_bool(e: Emitter, op: Op, a: str) -> str:
+    return e.let(f"select i1 {a}, ptr {e.object(True)}, ptr {e.object(False)}")
+
+
+def incref_text(e: Emitter, o: str) -> None:
+    """Another reference to o, which is not NULL."""
+    if COUNTS_ALL_REFERENCES:
+        e.do(f"call void {e.function('Py_IncRef', 'void', 'ptr')}(ptr {o}){TAGS['ref']}")
+        return
+    count, mortal = mortality(e, o)
+    with e.when(mortal):
+        e.store(count_type(), e.let(f"add {count_type()} {count}, 1"), o, LAYOUT.OB_REFCNT, "ref")
+
+
+def mortality(e: Emitter, o: str) -> tuple[str, str]:
+    """The reference count and whether it counts."""
+    count = e.load(count_type(), o, LAYOUT.OB_REFCNT, "ref")
+    low = e.let(f"trunc i64 {count} to i32") if LAYOUT.REFCNT_BITS == 64 else count
+    return count, e.let(f"icmp sgt i32 {low}, -1")
+
+
+def drop_text(e: Emitter, o: str, domain: str | None) -> None:
+    """One reference to o (not NULL) less. `domain` is what deallocation may write, None for everything."""
+    tag = TAGS[domain] if domain else ""
+    if COUNTS_ALL_REFERENCES:
+        e.do(f"call void {e.function('Py_DecRef', 'void', 'ptr')}(ptr {o}){tag}")
+        return
+    count, mortal = mortality(e, o)
+    with e.when(mortal):
+        left = e.let(f"sub {count_type()} {count}, 1")
+        e.store(count_type(), left, o, LAYOUT.OB_REFCNT, "ref")
+        with e.when(e.let(f"icmp eq {count_type()} {left}, 0")):
+            e.do(f"call void {e.function('_Py_Dealloc', 'void', 'ptr')}(ptr {o}){tag}")
+
+
+@lowering("obj.incref")
+def incref(e: Emitter, op: Op, o: str) -> None:
+    incref_text(e, o)
+
+
+@lowering("obj.drop")
+def drop(e: Emitter, op: Op, o: str) -> None:
+    drop_text(e, o, "heap")
+
+
+@lowering("obj.shared")
+def shared(e: Emitter, op: Op, o: str) -> str:
+    return shared_text(e, o)
+
+
+def shared_text(e: Emitter, o: str) -> str:
+    """Whether o (not NULL) has more than one reference; immortal objects have."""
+    return e.let(f"icmp ne {count_type()} {e.load(count_type(), o, LAYOUT.OB_REFCNT, 'ref')}, 1")
+
+
+@lowering("obj.drop_is_safe")
+def drop_is_safe(e: Emitter, op: Op, o: str) -> str:
+    with e.when(e.let(f"icmp ne ptr {o}, null")) as arm:
+        others = shared_text(e, o)
+        with e.when(e.let(f"xor i1 {others}, true"), UNLIKELY) as last:
+            type_ = e.load("ptr", o, LAYOUT.OB_TYPE, "type")
+            harmless = "false"
+            for one in HARMLESS:
+                same = e.let(f"icmp eq ptr {type_}, {e.object(one)}")
+                harmless = e.let(f"or i1 {harmless}, {same}")
+        safe = last.phi("i1", harmless, "true")
+    return arm.phi("i1", safe, "true")
+
+
+@lowering("field.i")
+def field_i(e: Emitter, op: Op, o: str) -> str:
+    return e.load("i64", o, getattr(LAYOUT, str(op.imm[0])), "field")
+
+
+@lowering("field.o")
+def field_o(e: Emitter, op: Op, o: str) -> str:
+    return e.load("ptr", o, getattr(LAYOUT, str(op.imm[0])), "field")
+
+
+@lowering("field.set_i")
+def field_set_i(e: Emitter, op: Op, o: str, value: str) -> None:
+    e.store("i64", value, o, getattr(LAYOUT, str(op.imm[0])), "field")
+
+
+@lowering("str.len")
+def str_len(e: Emitter, op: Op, o: str) -> str:
+    return e.load("i64", o, LAYOUT.STR_LENGTH, "str")
+
+

@@ -1,0 +1,378 @@
+"""The doors: native callbacks and vectorcalls through which running Python code enters compiled regions.
+
+Loop door: `jump_callback` is registered for JUMP events. It pushes no frame, so the current frame is the
+monitored one, and the instruction pointer and stack that it leaves there are honoured. Each (code,
+destination) has a row with a countdown until the hot hook and a chain of entries. Entries are tried in turn
+until one runs; an entry whose guards do not fit says so (MISMATCH) before it has touched anything.
+
+Function door: `function_entry` stands in `func->vectorcall`. It makes the interpreter frame that the call
+would have made, links it and runs the region on it. So a frame exists from the start, and every exit is the
+same as a loop door's, only that our frame is ours to run. Calls that do not fit (keywords, other argument
+counts, no valid entry, a pending eval breaker, not enough stack) go to the function's original vectorcall.
+
+When the C stack gets low the function is given back to the interpreter, vectorcall and version: it can then
+recurse as deep as Python allows without using C stack, and the hook is told so.
+
+None of this returns NULL from a monitoring callback: CPython would look for the handler in the wrong place.
+"""
+
+# ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from ...abi import LAYOUT
+from . import runtime_state as S
+from .lowlevel import alloca, c, icall, ld16, ld32, ld64, native, st32, st64
+from .runtime_exits import (
+    D_KIND,
+    FUNCTION_DOOR,
+    LOOP_DOOR,
+    MISMATCH,
+    RETURN,
+    evaluate,
+    fill_stack_none,
+    lend_units,
+    pop_frame,
+    push_frame,
+    return_units,
+    run_exit,
+    stack_low,
+)
+from .runtime_state import (
+    breaker_set,
+    bump,
+    call_hook,
+    current_frame,
+    drop,
+    set_current_frame,
+    slot_close,
+    slot_new,
+    table_find,
+    table_row,
+    take,
+)
+
+OTHERS = ~0x2020202020202020  # bits of all tools but the optimizer's (5), in eight events
+OTHERS_16 = 0xDFDF
+ARGUMENTS = 0x7FFFFFFFFFFFFFFF  # without the flag that callers may set in nargsf
+
+
+@native(inline=True)
+def small_int(obj):
+    """The value of a non-negative int object below 2**30: bytecode offsets."""
+    return ld32(obj + LAYOUT.INT_DIGITS)
+
+
+@native
+def loop_row(code, dst):
+    """The row of a loop head, or of a function's start (dst -1); 0 if there are too many."""
+    row = table_find(c.jc_state + S.LOOPS, code, dst)
+    if row == 0:
+        row = table_row(c.jc_state + S.LOOPS, code, dst)
+        if row:
+            threshold = ld64(c.jc_state + (S.LOOP_THRESHOLD if dst >= 0 else S.FUNCTION_THRESHOLD))
+            st64(row + S.R_COUNT, threshold)
+            st64(row + S.R_RESET, threshold)
+    return row
+
+
+@native
+def disable():
+    return take(ld64(c.jc_state + S.DISABLE))
+
+
+@native
+def call_region(entry, frame, ts, buf):
+    """Run an entry's code; returns its exit's descriptor. Handles the stress switch."""
+    lent = lend_units(ts)
+    if ld64(c.jc_state + S.FORCE_ENABLED) == 0:
+        desc = icall(ld64(entry + S.E_FN), frame, ts, buf)
+        return_units(ts, lent)
+        return desc
+    st64(c.jc_state + S.FORCE_COUNTER, ld64(c.jc_state + S.FORCE_TARGET))
+    st64(c.jc_state + S.FORCED, 0)
+    desc = icall(ld64(entry + S.E_FN), frame, ts, buf)
+    return_units(ts, lent)
+    target = 1
+    if ld64(c.jc_state + S.FORCED):
+        target = ld64(c.jc_state + S.FORCE_TARGET) + ld64(c.jc_state + S.FORCE_ENABLED)
+    st64(c.jc_state + S.FORCE_TARGET, target)
+    return desc
+
+
+@native
+def enter_loop(entry, frame, ts):
+    """Try one entry. Returns 1 if it ran, 0 if it does not fit."""
+    buf = alloca(8 * ld64(entry + S.E_NBUF) + 64)
+    tracing = ld32(ts + LAYOUT.TS_TRACING)
+    st32(ts + LAYOUT.TS_TRACING, 0)
+    st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
+    desc = call_region(entry, frame, ts, buf)
+    ran = 0
+    if desc:
+        if ld64(desc + D_KIND) == MISMATCH:
+            st64(desc, ld64(desc) + 1)
+        else:
+            ran = 1
+    if ran:
+        st64(entry + S.E_ENTRIES, ld64(entry + S.E_ENTRIES) + 1)
+        bump(S.N_ENTRIES)
+        run_exit(frame, ts, desc, buf, LOOP_DOOR)
+        st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
+        bump(S.N_EXITS)
+    else:
+        st64(entry + S.E_MISMATCHES, ld64(entry + S.E_MISMATCHES) + 1)
+        bump(S.N_MISMATCHES)
+    st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+    st32(ts + LAYOUT.TS_TRACING, tracing)
+    return ran
+
+
+@native
+def count_down(row, hook, code, dst):
+    """One more event that no entry took. At zero the hook is called, and the counter starts again four times
+    higher. Returns what the callback returns."""
+    count = ld64(row + S.R_COUNT) - 1
+    st64(row + S.R_COUNT, count)
+    if count > 0:
+        return c._Py_NoneStruct
+    reset = ld64(row + S.R_RESET) * 4
+    if reset <= 0:
+        reset = 4
+    if reset > S.MAX_RESET:
+        reset = S.MAX_RESET
+    st64(row + S.R_RESET, reset)
+    st64(row + S.R_COUNT, reset)
+    ts = c.PyThreadState_Get()
+    args = alloca(24)
+    st64(args, code)
+    n = 1
+    if dst >= 0:
+        offset = c.PyLong_FromLongLong(dst)
+        if offset == 0:
+            c.PyErr_Clear()
+            return c._Py_NoneStruct
+        st64(args + 8, offset)
+        n = 2
+    address = c.PyLong_FromLongLong(current_frame(ts))
+    if address == 0:
+        c.PyErr_Clear()
+        return c._Py_NoneStruct
+    st64(args + 8 * n, address)
+    result = call_hook(ts, hook, args, n + 1)
+    drop(address)
+    if n == 2:
+        drop(ld64(args + 8))
+    if result == 0:
+        return c._Py_NoneStruct
+    if result == ld64(c.jc_state + S.DISABLE):
+        return result
+    drop(result)
+    if ld64(row + S.R_FLAGS) & S.FLAG_NEVER:
+        return disable()
+    return c._Py_NoneStruct
+
+
+@native(inline=True)
+def watched(code):
+    """Whether another tool has an event active in the code: it must see every instruction, so native code stays out.
+    The bits are CPython's own, kept up to date for running code; sys.settrace and sys.setprofile are tools too."""
+    data = ld64(code + LAYOUT.CODE_MONITORING)
+    if data == 0:
+        return 0
+    others = ld64(data + LAYOUT.MONITORS_ACTIVE) & OTHERS
+    return others | ld16(data + LAYOUT.MONITORS_ACTIVE + 8) & OTHERS_16
+
+
+@native
+def jump_callback(self, args, nargs):
+    """METH_FASTCALL (code, source offset, destination offset) for sys.monitoring's JUMP."""
+    code = ld64(args)
+    dst = small_int(ld64(args + 16))
+    if dst > small_int(ld64(args + 8)):
+        return disable()
+    row = loop_row(code, dst)
+    if row == 0:
+        return disable()
+    if ld64(row + S.R_FLAGS) & S.FLAG_NEVER:
+        return disable()
+    bump(S.N_EDGES)
+    entry = ld64(row + S.R_HEAD)
+    if entry:
+        ts = c.PyThreadState_Get()
+        if breaker_set(ts):
+            return c._Py_NoneStruct
+        if watched(code):
+            return c._Py_NoneStruct
+        frame = current_frame(ts)
+        while entry:
+            following = ld64(entry + S.E_NEXT)
+            if ld64(ld64(entry + S.E_VALID)):
+                if enter_loop(entry, frame, ts):
+                    return c._Py_NoneStruct
+            entry = following
+    return count_down(row, ld64(c.jc_state + S.HOOK_LOOP), code, dst)
+
+
+@native
+def start_callback(self, args, nargs):
+    """METH_FASTCALL (code, offset) for sys.monitoring's PY_START."""
+    code = ld64(args)
+    row = loop_row(code, -1)
+    if row == 0:
+        return disable()
+    if ld64(row + S.R_FLAGS) & S.FLAG_NEVER:
+        return disable()
+    bump(S.N_STARTS)
+    return count_down(row, ld64(c.jc_state + S.HOOK_FUNCTION), code, -1)
+
+
+# -- function door
+
+
+@native
+def function_row(func):
+    """The row of a function, made if new; 0 if there are too many."""
+    return table_row(c.jc_state + S.FUNCTIONS, func, 0)
+
+
+@native
+def call_original(func, args, nargsf, kwnames):
+    return icall(ld64(c.jc_state + S.FUNCTION_VECTORCALL), func, args, nargsf, kwnames)
+
+
+@native
+def give_back(func, row):
+    """Make the function a plain one again, for the interpreter's specialised calls too."""
+    st64(func + LAYOUT.FUNC_VECTORCALL, ld64(c.jc_state + S.FUNCTION_VECTORCALL))
+    st32(func + LAYOUT.FUNC_VERSION, ld64(row + S.F_VERSION))
+    return 0
+
+
+@native
+def call_deep(ts, func, row, args, nargsf, kwnames):
+    """A call that finds the C stack low."""
+    take(func)
+    bump(S.N_DEEP)
+    give_back(func, row)
+    hook_args = alloca(8)
+    st64(hook_args, func)
+    result = call_hook(ts, ld64(c.jc_state + S.HOOK_DEEP), hook_args, 1)
+    if result:
+        drop(result)
+    result = call_original(func, args, nargsf, kwnames)
+    drop(func)
+    return result
+
+
+@native
+def bind(frame, func, code, args, nargs):
+    """Fill a new frame's parameters and free variables."""
+    slots = frame + LAYOUT.FRAME_LOCALSPLUS
+    i = 0
+    while i < nargs:
+        st64(slots + 8 * i, slot_new(ld64(args + 8 * i)))
+        i += 1
+    closure = ld64(func + LAYOUT.FUNC_CLOSURE)
+    if closure:
+        n = ld64(closure + LAYOUT.OB_SIZE)
+        slots += 8 * (ld32(code + LAYOUT.CODE_NLOCALSPLUS) - n)
+        i = 0
+        while i < n:
+            st64(slots + 8 * i, slot_new(ld64(closure + LAYOUT.TUPLE_ITEMS + 8 * i)))
+            i += 1
+    return 0
+
+
+@native
+def leave_frame(ts, frame, value, row):
+    """Pop a frame whose function returns the value, as the interpreter would. Returns the result."""
+    previous = ld64(frame + LAYOUT.FRAME_PREVIOUS)
+    set_current_frame(ts, previous)
+    if ld64(frame + LAYOUT.FRAME_OBJ):
+        # Somebody holds the frame: the interpreter knows how to hand it over. It executes a return of None;
+        # the value is ours. The value may be dropped by nobody else meanwhile, we own it.
+        fill_stack_none(frame, ld32(ld64(row + S.F_CODE) + LAYOUT.CODE_NLOCALSPLUS))
+        st64(frame + LAYOUT.FRAME_IP, ld64(row + S.F_RETURN) + LAYOUT.OWN_FRAME_IP_ADJUST)
+        result = evaluate(ts, frame, 0)
+        if result == 0:
+            drop(value)
+            return 0
+        drop(result)
+        return value
+    slots = frame + LAYOUT.FRAME_LOCALSPLUS
+    n = ld32(ld64(row + S.F_CODE) + LAYOUT.CODE_NLOCALSPLUS)
+    i = 0
+    while i < n:
+        bits = ld64(slots + 8 * i)
+        st64(slots + 8 * i, LAYOUT.NULL_SLOT)
+        slot_close(bits)
+        i += 1
+    slot_close(ld64(frame + LAYOUT.FRAME_FUNC))
+    code = ld64(frame + LAYOUT.FRAME_CODE)
+    pop_frame(ts, frame)
+    slot_close(code)
+    return value
+
+
+@native
+def enter_function(ts, func, row, entry, args, nargs):
+    """Make the call's frame and run the entry on it. Returns the call's result."""
+    code = ld64(row + S.F_CODE)
+    caller = current_frame(ts)
+    frame = push_frame(ts, func, code, caller, ld64(row + S.F_RESUME))
+    bind(frame, func, code, args, nargs)
+    set_current_frame(ts, frame)
+    remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
+    st32(remaining, ld32(remaining) - 1)
+    st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
+    buf = alloca(8 * ld64(entry + S.E_NBUF) + 64)
+    bump(S.N_CALLS)
+    desc = call_region(entry, frame, ts, buf)
+    st32(remaining, ld32(remaining) + 1)
+    kind = MISMATCH
+    if desc:
+        kind = ld64(desc + D_KIND)
+    if kind == MISMATCH:
+        if desc:
+            st64(desc, ld64(desc) + 1)
+        st64(entry + S.E_MISMATCHES, ld64(entry + S.E_MISMATCHES) + 1)
+        bump(S.N_MISMATCHES)
+        set_current_frame(ts, caller)
+        st64(frame + LAYOUT.FRAME_IP, ld64(row + S.F_RESUME) + LAYOUT.OWN_FRAME_IP_ADJUST)
+        result = evaluate(ts, frame, 0)
+    else:
+        st64(entry + S.E_ENTRIES, ld64(entry + S.E_ENTRIES) + 1)
+        bump(S.N_ENTRIES)
+        result = run_exit(frame, ts, desc, buf, FUNCTION_DOOR)
+        if kind == RETURN:
+            result = leave_frame(ts, frame, result, row)
+        st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
+        bump(S.N_EXITS)
+    st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+    return result
+
+
+@native
+def function_entry(func, args, nargsf, kwnames):
+    """The vectorcall of functions with a door."""
+    row = table_find(c.jc_state + S.FUNCTIONS, func, 0)
+    if row == 0 or kwnames:
+        return call_original(func, args, nargsf, kwnames)
+    nargs = nargsf & ARGUMENTS
+    if nargs != ld64(row + S.F_ARGCOUNT) or ld64(func + LAYOUT.FUNC_CODE) != ld64(row + S.F_CODE):
+        return call_original(func, args, nargsf, kwnames)
+    entry = ld64(row + S.F_ENTRY)
+    while entry:
+        if ld64(ld64(entry + S.E_VALID)):
+            break
+        entry = ld64(entry + S.E_NEXT)
+    if entry == 0:
+        return call_original(func, args, nargsf, kwnames)
+    ts = c.PyThreadState_Get()
+    if breaker_set(ts) or watched(ld64(row + S.F_CODE)) or ld32(ts + LAYOUT.TS_PY_RECURSION_REMAINING) <= 0:
+        return call_original(func, args, nargsf, kwnames)
+    if stack_low():
+        return call_deep(ts, func, row, args, nargsf, kwnames)
+    return enter_function(ts, func, row, entry, args, nargs)

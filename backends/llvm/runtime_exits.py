@@ -1,0 +1,648 @@
+"""Leaving compiled code: the interpreter of exit descriptors, interpreter frames of our own, the poison
+object.
+
+A region returns the address of a descriptor (see `backends/descriptors.py` for the words) after storing the
+exit's raw values in a buffer. `run_exit` turns both into a frame state the interpreter can go on from. It
+works in steps whose order matters, because dropping a reference may run any Python code, which may look at
+every frame:
+
+ 1. take the exception out of the thread state, if the exit carries one;
+ 2. make all temps: allocation only, no Python code runs;
+ 3. store into the outermost frame's slots, keeping what was there; build the frames of inlined callees above
+    it;
+ 4. now that every frame shows the new state, with the innermost one current, drop what was kept;
+ 5. tell the hot-exit hook;
+ 6. run the inner frames, innermost first, each with its caller current. A value is pushed on the caller; an
+    exception makes the caller run with throwflag=1, unless the caller is the frame a loop door stands in.
+    That one is run by somebody else already, so it gets poison operands and repeats its call, which raises.
+
+Frames of our own lie on the thread's data stack, as the interpreter's do, and `_PyEval_EvalFrameDefault`
+links, pops and clears them. What instruction pointer to store differs: a frame about to be evaluated stores
+next-2 on 3.12; a frame suspended at its call stores the call; a frame that is thrown into looks its handler
+up one unit before its ip from 3.13 on, so there the ip points behind the first unit of the call (which all
+have a cache unit there; the few calls without caches follow a load in the same block, whose handler is the
+same).
+"""
+
+# ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from ...abi import LAYOUT
+from . import runtime_state as S
+from .lowlevel import alloca, c, icall, ld32, ld64, native, st32, st64, ult
+from .runtime_state import (
+    call_hook,
+    drop,
+    get_depth,
+    set_current_frame,
+    set_depth,
+    slot_close,
+    slot_copy,
+    slot_new,
+    slot_object,
+    slot_steal,
+    table_row,
+    take,
+)
+
+# Descriptor words, in bytes
+D_COUNT = 0
+D_HOT = 8
+D_ID = 16
+D_KIND = 24
+D_NTEMPS = 32
+D_NFRAMES = 40
+D_FRAMES = 48
+D_TEMPS = 64
+
+RESUME = 0
+RETURN = 1
+MISMATCH = 2
+ERROR = 3
+
+# Frame entries
+X_CODE = 0
+X_FUNC = 8
+X_IP = 16
+X_CALL_IP = 24
+X_NLOCALS = 32
+X_NWRITES = 40
+X_NSTACK = 48
+X_NPOISON = 56
+X_LISTS = 64
+
+POISON_EXCEPTION = 16
+POISON_BYTES = 24
+
+LOOP_DOOR = 0
+FUNCTION_DOOR = 1
+
+CHUNK_BYTES = 16384
+CHUNK_OVERHEAD = 8000
+C_RECURSION_UNITS = 2
+
+
+# -- the poison object: an operand whose every use raises the exception it holds
+
+
+@native
+def poison_new(exception):
+    """A poison object that owns the exception."""
+    poison = c._PyObject_New(ld64(c.jc_state + S.POISON_TYPE))
+    if poison == 0:
+        return out_of_memory()
+    st64(poison + POISON_EXCEPTION, exception)
+    return poison
+
+
+@native
+def poison_dealloc(self):
+    kind = ld64(self + LAYOUT.OB_TYPE)
+    exception = ld64(self + POISON_EXCEPTION)
+    if exception:
+        drop(exception)
+    c.PyObject_Free(self)
+    drop(kind)
+    return 0
+
+
+@native
+def poison_raise(self):
+    """Move the exception to the thread state. Used up or empty ones raise SystemError."""
+    exception = ld64(self + POISON_EXCEPTION)
+    st64(self + POISON_EXCEPTION, 0)
+    if exception == 0:
+        c.PyErr_SetNone(ld64(c.PyExc_SystemError))
+        return 0
+    c.PyErr_SetRaisedException(exception)
+    return 0
+
+
+@native
+def poison_unary(a):
+    """Slot functions that return an object, whose first argument is the poison."""
+    poison_raise(a)
+    return 0
+
+
+@native
+def poison_binary(a, b):
+    """Number slots: either operand may be the poison."""
+    if ld64(a + LAYOUT.OB_TYPE) != ld64(c.jc_state + S.POISON_TYPE):
+        a = b
+    poison_raise(a)
+    return 0
+
+
+@native
+def poison_status(a):
+    """Slot functions that return an int or a size."""
+    poison_raise(a)
+    return -1
+
+
+@native
+def poison_get(self, instance, owner):
+    """tp_descr_get of the type's `__enter__` and its kin: raises what the instance holds."""
+    if instance:
+        self = instance
+    poison_raise(self)
+    return 0
+
+
+@native
+def out_of_memory():
+    """There is no state to go back to while an exit is being taken."""
+    c.Py_FatalError(c.jc_out_of_memory)
+    return 0
+
+
+# -- frames
+
+
+@native
+def push_chunk(ts, words):
+    """A new chunk of the thread's data stack with a first frame of that many words; returns the frame's
+    address. The interpreter frees the chunk when the frame is popped."""
+    size = CHUNK_BYTES
+    while size < words * 8 + CHUNK_OVERHEAD:
+        size += size
+    old = ld64(ts + LAYOUT.TS_DATASTACK_CHUNK)
+    chunk = icall(ld64(c.jc_state + S.ARENA_ALLOC), ld64(c.jc_state + S.ARENA_CONTEXT), size)
+    if chunk == 0:
+        return out_of_memory()
+    if old:
+        used = ld64(ts + LAYOUT.TS_DATASTACK_TOP) - (old + LAYOUT.CHUNK_DATA)
+        st64(old + LAYOUT.CHUNK_TOP, used // 8)
+    st64(chunk + LAYOUT.CHUNK_PREVIOUS, old)
+    st64(chunk + LAYOUT.CHUNK_SIZE, size)
+    st64(chunk + LAYOUT.CHUNK_TOP, 0)
+    st64(ts + LAYOUT.TS_DATASTACK_CHUNK, chunk)
+    st64(ts + LAYOUT.TS_DATASTACK_LIMIT, chunk + size)
+    # The very first chunk starts with an unused word, so that its first frame does not free it.
+    return chunk + LAYOUT.CHUNK_DATA + (0 if old else 8)
+
+
+@native
+def push_frame(ts, func, code, previous, ip):
+    """A frame on the data stack with all locals empty and an empty operand stack. Not linked."""
+    words = ld32(code + LAYOUT.CODE_FRAMESIZE)
+    frame = ld64(ts + LAYOUT.TS_DATASTACK_TOP)
+    if frame == 0 or not ult(frame + words * 8, ld64(ts + LAYOUT.TS_DATASTACK_LIMIT)):
+        frame = push_chunk(ts, words)
+    st64(ts + LAYOUT.TS_DATASTACK_TOP, frame + words * 8)
+    st64(frame + LAYOUT.FRAME_CODE, slot_new(code))
+    st64(frame + LAYOUT.FRAME_PREVIOUS, previous)
+    st64(frame + LAYOUT.FRAME_FUNC, slot_new(func))
+    st64(frame + LAYOUT.FRAME_GLOBALS, ld64(func + LAYOUT.FUNC_GLOBALS))
+    st64(frame + LAYOUT.FRAME_BUILTINS, ld64(func + LAYOUT.FUNC_BUILTINS))
+    st64(frame + LAYOUT.FRAME_LOCALS, 0)
+    st64(frame + LAYOUT.FRAME_OBJ, 0)
+    st64(frame + LAYOUT.FRAME_IP, ip)
+    st32(frame + LAYOUT.FRAME_RETURN_OFFSET, 0)  # and the owner: the thread
+    nlocals = ld32(code + LAYOUT.CODE_NLOCALSPLUS)
+    set_depth(frame, nlocals)
+    i = 0
+    while i < nlocals:
+        st64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * i, LAYOUT.NULL_SLOT)
+        i += 1
+    return frame
+
+
+@native
+def pop_frame(ts, frame):
+    """Give the newest frame's memory back, with its chunk if it was the first there."""
+    chunk = ld64(ts + LAYOUT.TS_DATASTACK_CHUNK)
+    if frame != chunk + LAYOUT.CHUNK_DATA:
+        st64(ts + LAYOUT.TS_DATASTACK_TOP, frame)
+        return 0
+    old = ld64(chunk + LAYOUT.CHUNK_PREVIOUS)
+    st64(ts + LAYOUT.TS_DATASTACK_CHUNK, old)
+    st64(ts + LAYOUT.TS_DATASTACK_TOP, old + LAYOUT.CHUNK_DATA + 8 * ld64(old + LAYOUT.CHUNK_TOP))
+    st64(ts + LAYOUT.TS_DATASTACK_LIMIT, old + ld64(old + LAYOUT.CHUNK_SIZE))
+    icall(
+        ld64(c.jc_state + S.ARENA_FREE),
+        ld64(c.jc_state + S.ARENA_CONTEXT),
+        chunk,
+        ld64(chunk + LAYOUT.CHUNK_SIZE),
+    )
+    return 0
+
+
+@native
+def stack_low():
+    """Whether this thread is about to run out of C stack (see `stack_bound`)."""
+    here = alloca(8)
+    return ult(here, stack_bound())
+
+
+@native
+def stack_bound():
+    """The address below which this thread should not recurse natively: a quarter of its stack, at most 2 MiB,
+    stays for the interpreter and C code. Asked from the system once per thread, kept under the thread's own
+    descriptor."""
+    thread = c.pthread_self()
+    row = table_row(c.jc_state + S.STACKS, thread, 0)
+    if row and ld64(row + 16):
+        return ld64(row + 16)
+    attributes = alloca(128)
+    base = alloca(16)
+    st64(base, 0)
+    bound = 1
+    if c.pthread_getattr_np(thread, attributes) == 0:
+        if c.pthread_attr_getstack(attributes, base, base + 8) == 0:
+            reserve = ld64(base + 8) // 4
+            if reserve > 2097152:
+                reserve = 2097152
+            bound = ld64(base) + reserve
+        c.pthread_attr_destroy(attributes)
+    if row:
+        st64(row + 16, bound)
+    return bound
+
+
+@native
+def lend_units(ts):
+    """Before native code calls back into the interpreter: give the thread the C-recursion units that this
+    will cost (3.12, 3.13), so that recursion through compiled code is limited by the real stack and by
+    Python's own limit, as without compiled code. Never more than the thread had at first. Returns how many to
+    take back with `return_units`."""
+    if LAYOUT.TS_C_RECURSION:
+        units = ts + LAYOUT.TS_C_RECURSION
+        if ld32(units) < ld64(c.jc_state + S.C_UNITS) and not stack_low():
+            st32(units, ld32(units) + C_RECURSION_UNITS)
+            return C_RECURSION_UNITS
+    return 0
+
+
+@native(inline=True)
+def return_units(ts, lent):
+    if LAYOUT.TS_C_RECURSION:
+        units = ts + LAYOUT.TS_C_RECURSION
+        st32(units, ld32(units) - lent)
+    return 0
+
+
+@native
+def evaluate(ts, frame, throw):
+    """Let the interpreter run a frame of ours to its end; it pops the frame. Returns a new reference or 0
+    with an exception set."""
+    lent = lend_units(ts)
+    result = c._PyEval_EvalFrameDefault(ts, frame, throw)
+    return_units(ts, lent)
+    return result
+
+
+# -- temps
+
+
+@native
+def checked(obj):
+    if obj == 0:
+        return out_of_memory()
+    return obj
+
+
+@native
+def make_range(start, stop, step):
+    """A range object of three C integers."""
+    args = alloca(24)
+    st64(args, checked(c.PyLong_FromLongLong(start)))
+    st64(args + 8, checked(c.PyLong_FromLongLong(stop)))
+    st64(args + 16, checked(c.PyLong_FromLongLong(step)))
+    made = checked(c.PyObject_Vectorcall(c.PyRange_Type, args, 3, 0))
+    drop(ld64(args))
+    drop(ld64(args + 8))
+    drop(ld64(args + 16))
+    return made
+
+
+@native
+def make_range_iterator(start, length, step):
+    """A range iterator in that state: a fresh one of the empty range, overwritten."""
+    made = checked(c.PyObject_GetIter(ld64(c.jc_state + S.EMPTY_RANGE)))
+    st64(made + LAYOUT.RANGEITER_START, start)
+    st64(made + LAYOUT.RANGEITER_LEN, length)
+    st64(made + LAYOUT.RANGEITER_STEP, step)
+    return made
+
+
+@native
+def make_tuple(slots, n):
+    """A tuple of n temps, whose references it takes over."""
+    made = checked(c.PyTuple_New(n))
+    i = 0
+    while i < n:
+        st64(made + LAYOUT.TUPLE_ITEMS + 8 * i, slot_object(ld64(slots + 8 * i)))
+        i += 1
+    return made
+
+
+@native
+def make_temp(entry, buf, temps, frame, poison):
+    """One temp entry as an owned slot."""
+    op = ld64(entry)
+    a = ld64(entry + 8)
+    value = ld64(buf + 8 * a) if ult(0, op) and op <= 11 and op != 6 and op != 7 and op != 10 else 0
+    if op == 1:
+        return slot_steal(checked(c.PyLong_FromLongLong(value)))
+    if op == 2:
+        return slot_steal(checked(c.PyFloat_FromDouble(value)))
+    if op == 3:
+        return slot_steal(c._Py_TrueStruct if value else c._Py_FalseStruct)
+    if op == 4:
+        return slot_steal(value)
+    if op == 5:
+        return slot_new(value)
+    if op == 6:
+        return slot_new(a)
+    if op == 7:
+        return slot_copy(ld64(temps + 8 * a))
+    b = ld64(entry + 16)
+    if op == 8 or op == 9:
+        second = ld64(buf + 8 * b)
+        third = ld64(buf + 8 * ld64(entry + 24))
+        if op == 8:
+            return slot_steal(make_range_iterator(value, second, third))
+        return slot_steal(make_range(value, second, third))
+    if op == 10:
+        return slot_steal(make_tuple(temps + 8 * a, b))
+    if op == 11:
+        return (value << 2) | 3
+    if op == 12:
+        return slot_new(poison)
+    if op == 13:
+        return slot_copy(ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * a))
+    return LAYOUT.NULL_SLOT
+
+
+# -- the frame states of a descriptor
+
+
+@native(inline=True)
+def entry_end(entry):
+    """The frame entry after this one."""
+    words = 2 * ld64(entry + X_NWRITES) + ld64(entry + X_NSTACK) + ld64(entry + X_NPOISON)
+    return entry + X_LISTS + 8 * words
+
+
+@native
+def fill_stack(frame, entry, temps):
+    """Set the operand stack to the temps of a frame entry."""
+    nlocals = ld64(entry + X_NLOCALS)
+    nstack = ld64(entry + X_NSTACK)
+    source = entry + X_LISTS + 16 * ld64(entry + X_NWRITES)
+    target = frame + LAYOUT.FRAME_LOCALSPLUS + 8 * nlocals
+    i = 0
+    while i < nstack:
+        st64(target + 8 * i, ld64(temps + 8 * ld64(source + 8 * i)))
+        i += 1
+    set_depth(frame, nlocals + nstack)
+    return 0
+
+
+@native
+def write_locals(frame, entry, temps, kept):
+    """Store the temps of a frame entry into its locals; what was there goes to `kept`, unless that is 0."""
+    n = ld64(entry + X_NWRITES)
+    i = 0
+    while i < n:
+        pair = entry + X_LISTS + 16 * i
+        slot = frame + LAYOUT.FRAME_LOCALSPLUS + 8 * ld64(pair)
+        if kept:
+            st64(kept + 8 * i, ld64(slot))
+        st64(slot, ld64(temps + 8 * ld64(pair + 8)))
+        i += 1
+    return 0
+
+
+@native
+def push_operand(frame, bits):
+    depth = get_depth(frame)
+    st64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth, bits)
+    set_depth(frame, depth + 1)
+    return 0
+
+
+@native
+def fill_stack_none(frame, nlocals):
+    """Set the operand stack to a single None."""
+    set_depth(frame, nlocals)
+    push_operand(frame, slot_new(c._Py_NoneStruct))
+    return 0
+
+
+@native
+def push_poison(frame, entry, exception):
+    """The operands with which a loop door's frame repeats its call, to raise the callee's exception."""
+    poison = poison_new(exception)
+    source = entry + X_LISTS + 16 * ld64(entry + X_NWRITES) + 8 * ld64(entry + X_NSTACK)
+    n = ld64(entry + X_NPOISON)
+    i = 0
+    while i < n:
+        kind = ld64(source + 8 * i)
+        bits = LAYOUT.NULL_SLOT
+        if kind == 1:
+            bits = slot_new(poison)
+        elif kind == 2:
+            bits = slot_new(c._Py_NoneStruct)
+        elif kind == 3:
+            bits = slot_new(ld64(c.jc_state + S.EMPTY_TUPLE))
+        push_operand(frame, bits)
+        i += 1
+    drop(poison)
+    return 0
+
+
+@native(inline=True)
+def throw_ip(entry):
+    """The ip of a frame whose call raised."""
+    call = ld64(entry + X_CALL_IP)
+    if LAYOUT.OWN_FRAME_IP_ADJUST == 0:
+        if ld64(entry + X_IP) - call >= 4:
+            return call + 2
+    return call
+
+
+@native
+def tell_hot_exit(ts, desc, code, frame):
+    """Call the hot-exit hook with (exit id, code, frame address) of the innermost frame."""
+    args = alloca(24)
+    st64(args, checked(c.PyLong_FromLongLong(ld64(desc + D_ID))))
+    st64(args + 8, code)
+    st64(args + 16, checked(c.PyLong_FromLongLong(frame)))
+    result = call_hook(ts, ld64(c.jc_state + S.HOOK_EXIT), args, 3)
+    if result:
+        drop(result)
+    drop(ld64(args))
+    drop(ld64(args + 16))
+    return 0
+
+
+@native
+def run_exit(frame, ts, desc, buf, door):
+    """Do what a descriptor says to the door's frame.
+
+    Loop door: the frame is ready to be continued by its own interpreter; returns 0. Function door: RESUME and
+    ERROR run and pop the frame and return its result (0 with an exception set); RETURN returns the value and
+    leaves the frame to the door. MISMATCH does nothing and is counted by the door."""
+    kind = ld64(desc + D_KIND)
+    count = ld64(desc + D_COUNT) + 1
+    st64(desc + D_COUNT, count)
+    if kind == MISMATCH:
+        return 0
+    nframes = ld64(desc + D_NFRAMES)
+    error = 0
+    poison = 0
+    if kind == ERROR:
+        error = c.PyErr_GetRaisedException()
+        if error == 0:  # a region that is Python code leaves it in a cell
+            error = ld64(c.jc_state + S.PENDING_ERROR)
+            st64(c.jc_state + S.PENDING_ERROR, 0)
+        if nframes == 1 and door == LOOP_DOOR:
+            poison = poison_new(error)
+            error = 0
+
+    ntemps = ld64(desc + D_NTEMPS)
+    temps = alloca(8 * ntemps + 8)
+    i = 0
+    while i < ntemps:
+        st64(temps + 8 * i, make_temp(desc + D_TEMPS + 32 * i, buf, temps, frame, poison))
+        i += 1
+    if poison:
+        drop(poison)
+    if kind == RETURN:
+        return slot_object(ld64(temps))
+
+    # The outermost frame: store first, keep what was there.
+    entry = desc + 8 * ld64(desc + D_FRAMES)
+    nwrites = ld64(entry + X_NWRITES)
+    nlocals = ld64(entry + X_NLOCALS)
+    on_stack = get_depth(frame) - nlocals
+    if on_stack < 0:
+        on_stack = 0
+    kept = alloca(8 * (nwrites + on_stack) + 8)
+    i = 0
+    while i < on_stack:
+        st64(kept + 8 * (nwrites + i), ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * (nlocals + i)))
+        i += 1
+    write_locals(frame, entry, temps, kept)
+    fill_stack(frame, entry, temps)
+    ip = ld64(entry + X_IP)
+    if nframes > 1:
+        ip = ld64(entry + X_CALL_IP)
+    elif door == FUNCTION_DOOR:
+        if kind == ERROR:
+            ip = ld64(entry + X_CALL_IP)
+        else:
+            ip += LAYOUT.OWN_FRAME_IP_ADJUST
+    st64(frame + LAYOUT.FRAME_IP, ip)
+
+    # The frames of inlined callees above it.
+    frames = alloca(16 * nframes)  # pairs: frame, its entry
+    st64(frames, frame)
+    st64(frames + 8, entry)
+    innermost = frame
+    i = 1
+    while i < nframes:
+        entry = entry_end(entry)
+        ip = ld64(entry + X_CALL_IP)
+        if i == nframes - 1 and kind != ERROR:
+            ip = ld64(entry + X_IP) + LAYOUT.OWN_FRAME_IP_ADJUST
+        innermost = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), innermost, ip)
+        write_locals(innermost, entry, temps, 0)
+        fill_stack(innermost, entry, temps)
+        st64(frames + 16 * i, innermost)
+        st64(frames + 16 * i + 8, entry)
+        i += 1
+
+    # Every frame shows the new state: now references may go.
+    set_current_frame(ts, innermost)
+    i = 0
+    while i < nwrites + on_stack:
+        slot_close(ld64(kept + 8 * i))
+        i += 1
+    if count == ld64(desc + D_HOT):
+        tell_hot_exit(ts, desc, ld64(entry + X_CODE), innermost)
+
+    # Run them, innermost first.
+    throw = 0
+    if error:
+        throw = 1
+        c.PyErr_SetRaisedException(error)
+    i = nframes - 1
+    while i > 0 or door == FUNCTION_DOOR:
+        inner = ld64(frames + 16 * i)
+        set_current_frame(ts, ld64(inner + LAYOUT.FRAME_PREVIOUS))
+        result = evaluate(ts, inner, throw)
+        if i == 0:
+            return result
+        i -= 1
+        frame = ld64(frames + 16 * i)
+        entry = ld64(frames + 16 * i + 8)
+        ours = i > 0 or door == FUNCTION_DOOR
+        throw = 0
+        if result:
+            push_operand(frame, slot_steal(result))
+            ip = ld64(entry + X_IP)
+            if ours:
+                ip += LAYOUT.OWN_FRAME_IP_ADJUST
+            st64(frame + LAYOUT.FRAME_IP, ip)
+        elif ours:
+            throw = 1
+            st64(frame + LAYOUT.FRAME_IP, throw_ip(entry))
+        else:
+            push_poison(frame, entry, c.PyErr_GetRaisedException())
+            st64(frame + LAYOUT.FRAME_IP, ld64(entry + X_CALL_IP))
+    return 0
+
+
+# -- values for compiled code
+
+
+@native
+def long_value(obj, ok):
+    """The value of an exact int that fits 64 bits; stores 1 to the word at `ok`, or 0 for anything else. No
+    Python exception is left set."""
+    st64(ok, 0)
+    if ld64(obj + LAYOUT.OB_TYPE) != c.PyLong_Type:
+        return 0
+    overflow = alloca(8)
+    st64(overflow, 0)
+    value = c.PyLong_AsLongLongAndOverflow(obj, overflow)
+    if ld32(overflow):
+        return 0
+    st64(ok, 1)
+    return value
+
+
+@native
+def box_int(value):
+    """A new reference to an int."""
+    return c.PyLong_FromLongLong(value)
+
+
+@native
+def box_float(bits):
+    """A new reference to a float."""
+    return c.PyFloat_FromDouble(bits)
+
+
+@native
+def box_bool(value):
+    """A reference to True or False."""
+    return c._Py_TrueStruct if value else c._Py_FalseStruct
+
+
+@native
+def helper_take(obj):
+    """A new reference to the object."""
+    return take(obj)
+
+
+@native
+def helper_drop(obj):
+    """Give a reference back. May run any Python code."""
+    return drop(obj)

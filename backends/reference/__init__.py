@@ -1,0 +1,160 @@
+"""The reference backend: regions evaluated in Python, operation by operation, by the registry's own
+evaluators.
+
+It is the oracle for the optimizer and for native code: slow, obvious, and installed behind the same doors
+(a ctypes callback has the regions' ABI), so every exit and every frame state is exercised by the very
+runtime that native regions use. `force` makes guards leave although they hold, to test each exit on its
+own.
+
+An exception that the program raised cannot be set in the thread state when a callback returns (ctypes would
+report and drop it), so it waits in a cell: `pending_error` is the address of an i64 holding an owned
+reference to the exception object, or 0. The runtime takes it from there when it handles an error exit and
+the thread state has none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...abi import memory
+from ...optimizer.ir import Block, Graph, State, Value
+from ...optimizer.registry import GuardFailed
+from ..descriptors import DescriptorBlock
+from .machine import Machine
+
+REGION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+Force = Callable[[], bool]
+Step = tuple[Callable[..., Any], tuple[int, ...], tuple[object, ...], int, State | None]
+
+
+class Program:
+    """A graph made ready for evaluation: values are numbered registers."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.registers: dict[Value, int] = {}
+        self.blocks: list[tuple[list[Step], Block, list[tuple[int, list[int], list[int]]]]] = []
+        order = graph.reverse_postorder()
+        index = {block: n for n, block in enumerate(order)}
+        reg = self.register
+        for block in order:
+            steps: list[Step] = []
+            for op in block.ops:
+                target = reg(op.result) if op.result is not None else -1
+                steps.append((op.info.evaluate, tuple(map(reg, op.args)), op.imm, target, op.state))
+            edges = [
+                (index[e.block], [reg(a) for a in e.args], [reg(p) for p in e.block.params])
+                for e in block.edges
+            ]
+            self.blocks.append((steps, block, edges))
+
+    def register(self, value: Value) -> int:
+        return self.registers.setdefault(value, len(self.registers))
+
+    def run(self, machine: Any, force: Force | None = None, fuel: int = -1) -> tuple[State, list[Any]]:
+        """Evaluate until an exit: its state and the values that state names. Raises TimeoutError after
+        `fuel` jumps."""
+        regs: list[Any] = [None] * len(self.registers)
+        at = 0
+        while True:
+            steps, block, edges = self.blocks[at]
+            for evaluate, args, imm, target, state in steps:
+                if force is not None and state is not None and state.kind == "resume" and force():
+                    return state, self.live(state, regs)
+                try:
+                    value = evaluate(machine, *[regs[a] for a in args], *imm)
+                except GuardFailed:
+                    if state is None:
+                        raise AssertionError("an operation without a state failed") from None
+                    return state, self.live(state, regs)
+                if target >= 0:
+                    regs[target] = value
+            if block.state is not None:
+                return block.state, self.live(block.state, regs)
+            taken = 0 if block.cond is None or regs[self.registers[block.cond]] else 1
+            at, sources, targets = edges[taken]
+            moved = [regs[s] for s in sources]
+            for register, value in zip(targets, moved, strict=True):
+                regs[register] = value
+            fuel -= 1
+            if fuel == 0:
+                raise TimeoutError("the graph does not end")
+
+    def live(self, state: State, regs: list[Any]) -> list[Any]:
+        return [regs[self.registers[v]] for v in state.values()]
+
+
+def word(value: Any, repr_: str) -> int:
+    """The exit-buffer word of a value, as a signed 64-bit integer."""
+    if repr_ == "f":
+        return int(struct.unpack("q", struct.pack("d", value))[0])
+    n = int(value) & (2**64 - 1)
+    return n - (1 << 64) if n >> 63 else n
+
+
+class ReferenceRegion:
+    """A region behind a C function pointer. Alive as long as this object."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        descriptors: Mapping[State, DescriptorBlock],
+        valid_flag: int,
+        pending: ctypes.c_int64,
+        force: Force | None,
+    ) -> None:
+        self.program = Program(graph)
+        self.descriptors = dict(descriptors)
+        self.pending = pending
+        self.force = force
+        self.own_flag = ctypes.c_int64(1)
+        self.valid_flag = valid_flag or ctypes.addressof(self.own_flag)
+        self.nbuf = max((len(state.values()) for state in graph.states()), default=0)
+        self.callback = REGION(self.enter)
+        self.address = int(ctypes.cast(self.callback, ctypes.c_void_p).value or 0)
+
+    def enter(self, frame: int, tstate: int, buf: int) -> int:
+        """The region function. An exception that gets here is a defect of the evaluator, in the middle of
+        effects that cannot be undone: the process ends."""
+        try:
+            machine = Machine(frame, tstate, self.valid_flag)
+            state, values = self.program.run(machine, self.force)
+            for n, (name, value) in enumerate(zip(state.values(), values, strict=True)):
+                memory.write64(buf + 8 * n, word(value, name.repr))
+            if machine.pending is not None:
+                self.pending.value = memory.new_reference(machine.pending)
+            return self.descriptors[state].address
+        except BaseException:  # any exception at all: see above
+            traceback.print_exc()
+            sys.stderr.flush()
+            os.abort()
+
+
+class ReferenceBackend:
+    """Compiles graphs to ReferenceRegions.
+
+    `pending_cell` is the address of the cell for exceptions (the runtime's); without one the backend has
+    its own. `force`, if given, is asked before each guard with a resume state whether to leave there."""
+
+    name = "reference"
+
+    def __init__(self, pending_cell: int = 0, force: Force | None = None) -> None:
+        self.cell = ctypes.c_int64.from_address(pending_cell) if pending_cell else ctypes.c_int64(0)
+        self.pending_error = ctypes.addressof(self.cell)
+        self.force = force
+
+    def compile(
+        self, graph: Graph, descriptors: Mapping[State, DescriptorBlock], valid_flag: int = 0
+    ) -> ReferenceRegion:
+        """A region for the graph; every state of it must have a descriptor. `valid_flag`: address of the
+        i64 that `region.valid` reads (0: always valid)."""
+        missing = [s for s in graph.states() if s not in descriptors]
+        if missing:
+            raise KeyError(f"{len(missing)} states have no descriptor")
+        return ReferenceRegion(graph, descriptors, valid_flag, self.cell, self.force)
