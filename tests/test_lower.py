@@ -1,0 +1,771 @@
+"""Native code against the reference evaluator: the same small graphs, run by both, over many operands.
+
+Operands are read from objects made for the purpose (the three words of a range iterator, the value of a
+float), so that nothing is a constant to LLVM; operations with short forms for literal operands are also
+tested with these. Operations that change memory run on two copies of the same situation.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import itertools
+import math
+import struct
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+import pytest
+from jitcore.backends.llvm import jit as jit_module
+from jitcore.backends.llvm.lower import LOWERINGS, Lowered, LowerOptions, explain, lower
+from jitcore.backends.reference import REGION, Program, word
+from jitcore.backends.reference.machine import Machine
+from jitcore.optimizer.ir import Block, Edge, FrameRec, Graph, Op, Slot, State, Value
+from jitcore.optimizer.registry import OPS
+
+from jitcore.abi import LAYOUT, memory
+
+EFFORTS = ("none", "full")
+MIN, MAX = -(1 << 63), (1 << 63) - 1
+
+
+def sample(a: object, b: object) -> object:
+    c = (a, b)
+    return c
+
+
+CODE = sample.__code__
+NLOCALS = 3
+FRAME_WORDS = LAYOUT.FRAME_LOCALSPLUS // 8 + NLOCALS + 4
+
+
+@cache
+def linker() -> jit_module.Jit:
+    return jit_module.Jit()
+
+
+class Maker:
+    """Builds a graph, and owns the objects its operands are read from."""
+
+    def __init__(self) -> None:
+        self.graph = Graph("test")
+        self.block = self.graph.block("entry")
+        self.inputs: list[tuple[str, int, object]] = []
+
+    def emit(
+        self, name: str, *args: Value, imm: tuple[Any, ...] = (), state: State | None = None
+    ) -> Value:
+        info = OPS[name]
+        made = Op(info, list(args), imm, state or (self.state("failed") if info.guard else None))
+        self.block.ops.append(made)
+        return made.result if made.result is not None else Value("o", made)
+
+    def state(self, reason: str, *values: Value, kind: str = "resume") -> State:
+        slots = {n: Slot("new" if v.repr == "o" else "box", (v,)) for n, v in enumerate(values)}
+        return State(kind, (FrameRec(CODE, None, 4, 2, slots, []),), reason)
+
+    def input(self, repr_: str) -> Value:
+        if repr_ == "f":
+            box = float("1.5")
+            self.inputs.append(("f", id(box) + LAYOUT.FLOAT_VALUE, box))
+            return self.emit("obj.unbox_float", self.emit("const.o", imm=(box,)))
+        holder = iter(range(3, 1000, 7))
+        self.inputs.append((repr_, id(holder) + LAYOUT.RANGEITER_START, holder))
+        name = "field.o" if repr_ == "o" else "field.i"
+        read = self.emit(name, self.emit("const.o", imm=(holder,)), imm=("RANGEITER_START",))
+        return self.emit("int.ne", read, self.emit("const.i", imm=(0,))) if repr_ == "b" else read
+
+    def set(self, *values: Any) -> None:
+        for (repr_, address, _), value in zip(self.inputs, values, strict=True):
+            memory.write64(address, word(value, repr_))
+
+    def exit(self, *values: Value) -> State:
+        made = self.state("done", *values)
+        self.block.exit(made)
+        return made
+
+
+class Native:
+    """A graph compiled; `run` gives what `Program.run` gives."""
+
+    def __init__(self, graph: Graph, effort: str, **options: Any) -> None:
+        self.words: dict[State, ctypes.c_int64] = {}
+        self.states: dict[int, State] = {}
+        self.valid = ctypes.c_int64(1)
+        self.lowered: Lowered = lower(
+            graph,
+            "region",
+            self.descriptor,
+            valid=ctypes.addressof(self.valid),
+            options=LowerOptions(**options),
+        )
+        self.module = linker().compile_ir(self.lowered.ir_text, self.lowered.symbols, ["region"], effort)
+        self.function = REGION(self.module.address("region"))
+        self.buffer = (ctypes.c_int64 * (self.lowered.nbuf + 1))()
+
+    def descriptor(self, state: State) -> int:
+        address = ctypes.addressof(self.words.setdefault(state, ctypes.c_int64()))
+        self.states[address] = state
+        return address
+
+    def run(self, frame: int = 0, tstate: int = 0) -> tuple[State, list[Any]]:
+        state = self.states[self.function(frame, tstate, ctypes.addressof(self.buffer))]
+        return state, [decode(w, v.repr) for w, v in zip(self.buffer, state.values(), strict=False)]
+
+
+def decode(bits: int, repr_: str) -> Any:
+    if repr_ == "f":
+        return struct.unpack("d", struct.pack("q", bits))[0]
+    assert repr_ != "b" or bits in (0, 1)
+    return bool(bits) if repr_ == "b" else bits
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return (a != a and b != b) or struct.pack("d", a) == struct.pack("d", b)
+    return bool(a == b)
+
+
+def interpret(graph: Graph, frame: int = 0, tstate: int = 0, valid: int = 0) -> tuple[State, list[Any]]:
+    return Program(graph).run(Machine(frame, tstate, valid))
+
+
+def agree(maker: Maker, cases: Iterable[tuple[Any, ...]], efforts: Iterable[str] = EFFORTS) -> None:
+    """Native code and evaluator take the same exit with the same values."""
+    program = Program(maker.graph)
+    natives = [Native(maker.graph, effort) for effort in efforts]
+    tried = 0
+    for case in cases:
+        maker.set(*case)
+        state, values = program.run(Machine(0, 0, 0))
+        for native in natives:
+            got_state, got = native.run()
+            assert got_state is state, (case, state.reason, got_state.reason)
+            assert all(map(same, values, got)), (case, values, got)
+        tried += 1
+    assert tried
+
+
+INTS = [0, 1, -1, 2, -2, 3, -3, 7, -8, 10, 31, 32, 62, 63, 64, 65, -64, 1000, 2**31, -(2**31), 3037000500]
+INTS += [-3037000500, 2**53, 2**53 + 1, -(2**53) - 1, 2**62, 2**62 - 1, -(2**62), MAX, MAX - 1, MIN, MIN + 1]
+FLOATS = [0.0, 1.0, 0.5, 1.5, 2.5, 3.7, 0.1, 5e-324, 1e-310, 1e16, 1e300, sys.float_info.max, math.inf]
+FLOATS += [2.0**52 - 0.5, 2.0**52 + 1, 2.0**53, 2.0**62, 2.0**63, 0.49999999999999994, 1e-17, 7.0]
+FLOATS += [-x for x in FLOATS] + [math.nan]
+VALUES: dict[str, list[Any]] = {"i": INTS, "f": FLOATS, "b": [False, True]}
+
+SKIP: dict[str, Callable[..., bool]] = {
+    "int.shr": lambda a, b: b < 0,
+    "int.below": lambda a, b: b < 0,
+    "float.div": lambda a, b: b == 0,
+    "float.floordiv": lambda a, b: b == 0,
+    "float.mod": lambda a, b: b == 0,
+    "int.pow_ovf": lambda a, b: (a, b) == (-2, 63),  # fits; the evaluator leaves, which is allowed
+}
+NUMERIC = [
+    name
+    for name, info in OPS.items()
+    if info.operands and info.result and set(info.operands) <= set("ifb") and info.result != "o"
+]
+SOME = {"int.range_len": 14, "int.select": 6, "float.select": 6}
+
+
+def imms(name: str) -> list[tuple[Any, ...]]:
+    if name == "float.libm1":
+        return [(f,) for f in ("sin", "exp", "log", "tan", "atan", "cbrt")]
+    return [("pow",), ("atan2",), ("fmod",)] if name == "float.libm2" else [()]
+
+
+def test_every_operation_is_lowered() -> None:
+    assert set(LOWERINGS) == set(OPS)
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_numbers(name: str) -> None:
+    info = OPS[name]
+    for imm in imms(name):
+        maker = Maker()
+        args = [maker.input(r) for r in info.operands]
+        maker.exit(maker.emit(name, *args, imm=imm))
+        cases = itertools.product(*[VALUES[r][: SOME.get(name, 99)] for r in info.operands])
+        skip = SKIP.get(name, lambda *case: False)
+        agree(maker, (case for case in cases if not skip(*case)))
+
+
+WITH_LITERALS = ["int.floordiv", "int.mod", "int.shr", "int.shl_ovf", "int.mul_ovf", "int.pow_ovf"]
+
+
+@pytest.mark.parametrize("name", WITH_LITERALS)
+@pytest.mark.parametrize("literal", [0, 1, -1, 2, 3, -3, 8, 10, -16, 62, 63, 64, 1 << 62, MAX, MIN])
+def test_literal_operands(name: str, literal: int) -> None:
+    maker = Maker()
+    maker.exit(maker.emit(name, maker.input("i"), maker.emit("const.i", imm=(literal,))))
+    skip = SKIP.get(name, lambda *case: False)
+    cases = [(n,) for n in INTS if not skip(n, literal)]
+    if cases:
+        agree(maker, cases, ["full"])
+
+
+@pytest.mark.parametrize("step", [1, -1, 2, -3, 0, MAX, MIN])
+def test_range_len_of_literal_steps(step: int) -> None:
+    maker = Maker()
+    start, stop = maker.input("i"), maker.input("i")
+    maker.exit(maker.emit("int.range_len", start, stop, maker.emit("const.i", imm=(step,))))
+    agree(maker, itertools.product(INTS, INTS), ["full"])
+
+
+def test_range_len_of_all_steps() -> None:
+    maker = Maker()
+    maker.exit(maker.emit("int.range_len", *[maker.input("i") for _ in range(3)]))
+    agree(maker, itertools.product(INTS[-14:], INTS[-14:], INTS), ["full"])
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("expected", [True, False])
+def test_guards_and_constants(effort: str, expected: bool) -> None:
+    maker = Maker()
+    maker.emit("guard", maker.input("b"), imm=(expected,))
+    values = [("const.i", MIN), ("const.f", -0.0), ("const.f", 0.1), ("const.b", True), ("const.o", sample)]
+    maker.exit(*[maker.emit(name, imm=(v,)) for name, v in values])
+    agree(maker, [(True,), (False,)], [effort])
+
+
+class Number(int):
+    """Not an exact int."""
+
+
+OBJECTS: list[object] = [0, 1, -1, -5, 256, 257, 1024, 2**29, 2**30 - 1, 2**30, -(2**30)]
+OBJECTS += [2**59, 2**60, -(2**60)]
+OBJECTS += [MAX, MIN, MAX + 1, MIN - 1, 2**64, 2**64 - 1, -(2**64), 2**65, 2**90, -(2**90), 2**300, Number(5)]
+OBJECTS += [True, False, None, 1.5, -0.0, math.nan, "text", (), [], int, sample]
+
+
+@pytest.mark.parametrize("name", ["obj.unbox_int", "obj.unbox_float", "obj.unbox_bool"])
+def test_unboxing(name: str) -> None:
+    maker = Maker()
+    maker.exit(maker.emit(name, maker.input("o")))
+    agree(maker, [(0,), *[(id(o),) for o in OBJECTS]])
+
+
+def test_object_tests() -> None:
+    maker = Maker()
+    a, b, c = maker.input("o"), maker.input("o"), maker.input("b")
+    null = maker.emit("obj.null")
+    made = [maker.emit("obj.is_null", a), maker.emit("obj.is", a, b), maker.emit("obj.select", c, a, b)]
+    made += [maker.emit("obj.select", c, null, b), maker.emit("obj.drop_is_safe", a)]
+    maker.exit(*made, null)
+    lonely = [[object()], [2.0**0.5], [{1: 2}], [str(gc)]]
+    addresses = [0, *map(id, OBJECTS), *[id(one[0]) for one in lonely]]
+    agree(maker, [(a, b, c) for a in addresses for b in (a, id(None), 0) for c in (True, False)])
+
+
+@pytest.mark.parametrize("expected", [int, float, type(None), list])
+def test_types(expected: type) -> None:
+    maker = Maker()
+    a = maker.input("o")
+    maker.exit(maker.emit("obj.type_is", a, imm=(expected,)), maker.emit("obj.shared", a))
+    lonely = [[object()], [Number(3)]]
+    agree(maker, [(id(o),) for o in [*OBJECTS, lonely[0][0], lonely[1][0]]])
+    agree(maker, [(id(one[0]),) for one in lonely])
+
+
+def test_a_type_is_the_same_in_every_operation() -> None:
+    maker = Maker()
+    o = maker.input("o")
+    for expected in (int, float):
+        good, done = maker.graph.block("good"), maker.graph.block("not")
+        same_type = maker.emit("obj.type_is", o, imm=(expected,))
+        maker.block.branch(same_type, Edge(good, []), Edge(done, []))
+        maker.block = good
+        maker.exit(maker.emit("obj.unbox_int" if expected is int else "obj.unbox_float", o))
+        maker.block = done
+    constant = maker.emit("const.o", imm=(int,))
+    maker.exit(maker.emit("obj.is", o, constant), maker.emit("obj.is", constant, constant))
+    agree(maker, [(id(o),) for o in OBJECTS])
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_boxing(effort: str) -> None:
+    for name, repr_ in (("obj.box_int", "i"), ("obj.box_float", "f"), ("obj.box_bool", "b")):
+        maker = Maker()
+        maker.exit(maker.emit(name, maker.input(repr_)))
+        native = Native(maker.graph, effort)
+        for value in VALUES[repr_]:
+            maker.set(value)
+            address = native.run()[1][0]
+            made = memory.object_at(address)
+            memory.decref(address)
+            assert type(made) is type(value) and same(made, value)
+            if repr_ == "i" and LAYOUT.SMALL_INT_MIN <= value <= LAYOUT.SMALL_INT_MAX:
+                assert made is int(str(value))
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_reference_counts(effort: str) -> None:
+    maker = Maker()
+    o = maker.input("o")
+    maker.emit("obj.incref", o)
+    maker.emit("obj.incref", o)
+    maker.emit("obj.drop", o)
+    maker.exit()
+    native = Native(maker.graph, effort)
+    target = object()
+    before = sys.getrefcount(target)
+    maker.set(id(target))
+    for _ in range(5):
+        native.run()
+    assert sys.getrefcount(target) == before + 5
+    for _ in range(5):
+        memory.decref(id(target))
+    words = [memory.read64(id(o)) for o in (None, 5, sys)]
+    for immortal in (None, 5):
+        maker.set(id(immortal))
+        native.run()
+    assert [memory.read64(id(o)) for o in (None, 5, sys)] == words
+
+
+class Noted:
+    """Says when it dies."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def __del__(self) -> None:
+        self.log.append("gone")
+
+
+@pytest.mark.parametrize("name", ["obj.drop", "call.dealloc"])
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_last_drop(name: str, effort: str) -> None:
+    maker = Maker()
+    maker.emit(name, maker.input("o"))
+    maker.exit()
+    native = Native(maker.graph, effort)
+    log: list[str] = []
+    target = Noted(log)
+    maker.set(memory.new_reference(target))
+    native.run()
+    assert not log
+    maker.set(memory.new_reference(target))
+    del target
+    native.run()
+    assert log == ["gone"]
+
+
+def test_fields() -> None:
+    maker = Maker()
+    o, n = maker.input("o"), maker.input("i")
+    first = maker.emit("field.i", o, imm=("RANGEITER_STEP",))
+    maker.emit("field.set_i", o, n, imm=("RANGEITER_LEN",))
+    second = maker.emit("field.i", o, imm=("RANGEITER_LEN",))
+    kind = maker.emit("field.o", o, imm=("OB_TYPE",))
+    maker.exit(first, second, kind)
+    target = iter(range(1, 100, 3))
+    agree(maker, [(id(target), n) for n in INTS])
+    assert memory.read64(id(target) + LAYOUT.RANGEITER_LEN) == MIN + 1 + 2**64
+
+
+def test_sizes() -> None:
+    maker = Maker()
+    s, t, n, i = maker.input("o"), maker.input("o"), maker.input("o"), maker.input("i")
+    made = [maker.emit("str.len", s), maker.emit("tuple.len", t), maker.emit("tuple.get", t, i)]
+    maker.exit(*made, maker.emit("list.len", n), maker.emit("list.get", n, i))
+    objects: list[Any] = ["héllo", (1, None, "x", sample), [1.5, sample, "yy", 3]]
+    agree(maker, [(*map(id, objects), i) for i in range(4)])
+
+
+# ---- what changes memory -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_list_set(effort: str) -> None:
+    maker = Maker()
+    n, i, v = maker.input("o"), maker.input("i"), maker.input("o")
+    old = maker.emit("list.set", n, i, v)
+    maker.exit(old)
+    native = Native(maker.graph, effort)
+    target: list[Any] = [object(), object()]
+    kept, new = target[1], object()
+    maker.set(id(target), 1, memory.new_reference(new))
+    assert native.run()[1] == [id(kept)]
+    assert target[1] is new and memory.refcount(id(kept)) == 2
+    memory.decref(id(kept))
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_list_grows_and_shrinks(effort: str) -> None:
+    """Also compares the allocated size with that of a list that went the same way in CPython."""
+    grow = Maker()
+    grow.emit("list.append", grow.input("o"), grow.input("o"))
+    grow.exit()
+    shrink = Maker()
+    target = shrink.input("o")
+    popped = shrink.emit("list.pop_last", target)
+    shrink.exit(popped, shrink.emit("list.len", target))
+    growing, shrinking = Native(grow.graph, effort), Native(shrink.graph, effort)
+    ours: list[Any] = []
+    theirs: list[Any] = []
+    items = [object() for _ in range(100)]
+    addresses = list(map(id, items))
+    counts = list(map(memory.refcount, addresses))
+    for n in range(len(items)):
+        grow.set(id(ours), memory.new_reference(items[n]))
+        growing.run()
+        theirs.append(items[n])
+        assert ours == theirs and sys.getsizeof(ours) == sys.getsizeof(theirs)
+    for _ in range(100):
+        shrink.set(id(ours))
+        address, left = shrinking.run()[1]
+        assert address == id(theirs.pop()) and left == len(theirs)
+        assert ours == theirs and sys.getsizeof(ours) == sys.getsizeof(theirs)
+        memory.decref(address)
+    assert counts == list(map(memory.refcount, addresses))
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("kind", ["list", "tuple"])
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_new_sequences(effort: str, kind: str, count: int) -> None:
+    maker = Maker()
+    maker.exit(maker.emit(f"{kind}.new", *[maker.input("o") for _ in range(count)]))
+    native = Native(maker.graph, effort)
+    items = [object() for _ in range(count)]
+    before = list(map(memory.refcount, map(id, items)))
+    maker.set(*[memory.new_reference(o) for o in items])
+    address = native.run()[1][0]
+    made = memory.object_at(address)
+    memory.decref(address)
+    assert type(made).__name__ == kind and list(made) == items
+    assert gc.is_tracked(made) or not made
+    assert memory.refcount(id(made)) == 1 or not made
+    del made
+    assert before == list(map(memory.refcount, map(id, items)))
+
+
+class Fake:
+    """A frame that no interpreter runs: the words that frame operations touch."""
+
+    def __init__(self, slots: list[int]) -> None:
+        self.words = (ctypes.c_int64 * FRAME_WORDS)()
+        self.address = ctypes.addressof(self.words)
+        memory.write64(self.address + LAYOUT.FRAME_CODE, memory.owned_slot(id(CODE)))
+        memory.write64(self.address + LAYOUT.FRAME_GLOBALS, id(CODE))
+        memory.write64(self.address + LAYOUT.FRAME_BUILTINS, id(sample))
+        for n in range(NLOCALS + 4):
+            bits = slots[n] if n < len(slots) else LAYOUT.NULL_SLOT
+            memory.write64(self.address + LAYOUT.FRAME_LOCALSPLUS + 8 * n, bits)
+
+    def slot(self, n: int) -> int:
+        return memory.read64(self.address + LAYOUT.FRAME_LOCALSPLUS + 8 * n)
+
+
+def slots() -> list[int]:
+    borrowed = id(BORROWED) | 1 if LAYOUT.TAGGED else id(BORROWED)
+    return [memory.owned_slot(id(None)), LAYOUT.NULL_SLOT, id(OWNED), id(OWNED), borrowed, LAYOUT.NULL_SLOT]
+
+
+OWNED, BORROWED = object(), object()
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_reading_the_frame(effort: str) -> None:
+    maker = Maker()
+    made = [maker.emit("frame.local", imm=(n,)) for n in range(NLOCALS)]
+    made += [maker.emit("frame.stack", imm=(n,)) for n in range(3)]
+    made += [maker.emit("frame.stack_unique", imm=(n,)) for n in range(3)]
+    made += [maker.emit("frame.globals"), maker.emit("frame.builtins"), maker.emit("frame.taken")]
+    maker.exit(*made)
+    native = Native(maker.graph, effort)
+    for stack in (slots(), [*slots()[:3], memory.owned_slot(id([object()][0]))]):
+        fake = Fake(stack)
+        assert native.run(fake.address) == interpret(maker.graph, fake.address)
+    alone = object()
+    fake = Fake([*slots()[:3], id(alone)])
+    assert native.run(fake.address)[1][6] is True
+    more = [alone]
+    assert native.run(fake.address)[1][6] is False
+    assert native.run(fake.address)[1][-1] is False
+    frame_object = object()
+    memory.write64(fake.address + LAYOUT.FRAME_OBJ, id(frame_object))
+    assert native.run(fake.address)[1][-1] is False
+    more.append(frame_object)
+    assert native.run(fake.address)[1][-1] is True
+    assert native.run(fake.address) == interpret(maker.graph, fake.address)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_taking_from_the_stack(effort: str) -> None:
+    maker = Maker()
+    maker.exit(*[maker.emit("frame.take_stack", imm=(n,)) for n in range(3)])
+    native = Native(maker.graph, effort)
+    fake = Fake(slots())
+    owned, borrowed = sys.getrefcount(OWNED), sys.getrefcount(BORROWED)
+    assert native.run(fake.address)[1] == [id(OWNED), id(BORROWED), 0]
+    assert sys.getrefcount(OWNED) == owned
+    assert sys.getrefcount(BORROWED) == borrowed + LAYOUT.TAGGED
+    if LAYOUT.TAGGED:
+        memory.decref(id(BORROWED))
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_stack_integers(effort: str) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("frame.stack_tagged", imm=(0,)))
+    native = Native(maker.graph, effort)
+    for bits in (3, (77 << 2) | 3, 0, 1, 8, 2):
+        fake = Fake([*slots()[:3], bits])
+        assert native.run(fake.address)[1] == interpret(maker.graph, fake.address)[1]
+    if LAYOUT.FOR_ITER_PAIR:
+        maker = Maker()
+        maker.exit(maker.emit("frame.stack", imm=(0,)), maker.emit("frame.take_stack", imm=(0,)))
+        assert Native(maker.graph, effort).run(Fake([*slots()[:3], 7]).address)[1] == [0, 0]
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_writing_the_frame(effort: str) -> None:
+    maker = Maker()
+    value = maker.input("o")
+    maker.emit("frame.store_local", value, imm=(1,))
+    maker.emit("frame.lower_stack", imm=(2,))
+    maker.emit("frame.set_ip", imm=(6,))
+    maker.exit()
+    native = Native(maker.graph, effort)
+    new = object()
+    contents = [LAYOUT.NULL_SLOT, 0, memory.owned_slot(id(None))]
+    contents += [id(new) | 1] if LAYOUT.TAGGED else []
+    for content, stored in itertools.product(contents, (id(new), id(None), id(True), 0)):
+        fakes = [Fake([LAYOUT.NULL_SLOT, content]) for _ in range(2)]
+        maker.set(stored)
+        before = sys.getrefcount(new)
+        native.run(fakes[0].address)
+        interpret(maker.graph, fakes[1].address)
+        if LAYOUT.SP_IS_POINTER:
+            fakes[1].words[LAYOUT.FRAME_SP // 8] += fakes[0].address - fakes[1].address
+        assert list(fakes[0].words) == list(fakes[1].words)
+        assert sys.getrefcount(new) == before
+    log: list[str] = []
+    fake = Fake([LAYOUT.NULL_SLOT, memory.new_reference(Noted(log))])
+    maker.set(id(new))
+    native.run(fake.address)
+    assert log == ["gone"] and fake.slot(1) == id(new)
+    maker = Maker()
+    maker.emit("frame.store_local", maker.emit("obj.null"), imm=(0,))
+    maker.emit("frame.store_local", maker.emit("const.o", imm=(None,)), imm=(1,))
+    maker.exit()
+    fake = Fake([memory.owned_slot(id(None))])
+    Native(maker.graph, effort).run(fake.address)
+    assert [fake.slot(0), fake.slot(1)] == [LAYOUT.NULL_SLOT, memory.owned_slot(id(None))]
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_polls(effort: str) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("poll"), maker.emit("region.valid"))
+    native = Native(maker.graph, effort)
+    tstate, interp = (ctypes.c_int64 * 64)(), (ctypes.c_int64 * 128)()
+    at = ctypes.addressof(tstate)
+    memory.write64(at + LAYOUT.TS_INTERP, ctypes.addressof(interp))
+    breaker = (ctypes.addressof(interp) if LAYOUT.EVAL_BREAKER_IN_INTERP else at) + LAYOUT.EVAL_BREAKER_OFFSET
+    for bits in (0, 1, 0x80, 0x100, 0x4000):
+        memory.write32(breaker, bits)
+        native.valid.value = bits & 1
+        wanted = interpret(maker.graph, 0, at, ctypes.addressof(native.valid))
+        assert native.run(0, at) == wanted
+
+
+# ---- calls ---------------------------------------------------------------------------------------------
+
+
+def result_of(address: int) -> Any:
+    made = memory.object_at(address)
+    memory.decref(address)
+    return made
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_c_functions(effort: str) -> None:
+    maker = Maker()
+    a, b = maker.input("o"), maker.input("o")
+    made = [maker.emit("call.object", a, b, imm=("PyNumber_Add", ()))]
+    made += [maker.emit("call.closed", a, b, imm=("PyNumber_Multiply", ()))]
+    made += [maker.emit("call.object", a, b, imm=("PyObject_RichCompare", (k,))) for k in (0, 2)]
+    made.append(maker.emit("call.status", a, b, imm=("PyObject_RichCompareBool", (4,))))
+    maker.exit(*made, maker.emit("call.raised"))
+    native = Native(maker.graph, effort)
+    x, y = 2**80, 3.5
+    maker.set(id(x), id(y))
+    values = native.run()[1]
+    assert [result_of(v) for v in values[:4]] == [x + y, x * y, x < y, x == y]
+    assert values[4:] == [int(x > y), False]
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_c_functions_that_raise(effort: str) -> None:
+    maker = Maker()
+    a = maker.input("o")
+    failed = maker.emit("obj.is_null", maker.emit("call.object", a, a, imm=("PyNumber_Add", ())))
+    status = maker.emit("call.status", a, a, imm=("PyObject_IsTrue", ()))
+    maker.exit(failed, maker.emit("call.raised"), status)
+    native = Native(maker.graph, effort)
+    target = object()
+    maker.set(id(target))
+    with pytest.raises(TypeError):
+        native.run()
+    assert list(native.buffer[:3]) == [1, 1, 1]
+    maker = Maker()
+    maker.exit(maker.emit("call.status", maker.input("o"), imm=("PyObject_Length", ())))
+    maker.set(id(target))
+    native = Native(maker.graph, effort)
+    with pytest.raises(TypeError):
+        native.run()
+    assert native.buffer[0] == -1
+
+
+def callee(*args: object, **keywords: object) -> tuple[object, ...]:
+    return (*args, keywords)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_vectorcalls(effort: str) -> None:
+    maker = Maker()
+    f, a, b = maker.input("o"), maker.input("o"), maker.input("o")
+    made = [maker.emit("call.vector", f, imm=(None,)), maker.emit("call.vector", f, a, b, imm=(None,))]
+    made += [maker.emit("call.vector", f, a, b, a, imm=(("k", "m"),))]
+    maker.exit(*made)
+    native = Native(maker.graph, effort)
+    x, y = object(), object()
+    maker.set(id(callee), id(x), id(y))
+    assert [result_of(v) for v in native.run()[1]] == [({},), (x, y, {}), (x, {"k": y, "m": x})]
+
+
+# ---- control flow --------------------------------------------------------------------------------------
+
+
+Body = Callable[[Value, list[Value]], list[Value]]
+
+
+def loop(maker: Maker, body: Body, starts: list[Value], stop: Value) -> None:
+    """`for k in range(stop): values = body(k, values)`, then leaves with the values."""
+    head, inside, done = (maker.graph.block(label) for label in ("head", "body", "done"))
+    maker.block.jump(head, [maker.emit("const.i", imm=(0,)), *starts])
+    k, *values = (head.param(r) for r in ["i", *[s.repr for s in starts]])
+    maker.block = head
+    head.branch(maker.emit("int.lt", k, stop), Edge(inside, []), Edge(done, []))
+    maker.block = inside
+    made = body(k, values)
+    following = maker.emit("int.add", k, maker.emit("const.i", imm=(1,)))
+    maker.block.jump(head, [following, *made])
+    maker.block = done
+    maker.exit(*values)
+
+
+def test_loop_carried_values_change_places() -> None:
+    maker = Maker()
+    starts = [maker.input("i"), maker.input("i"), maker.input("f"), maker.input("o"), maker.input("b")]
+
+    def body(k: Value, v: list[Value]) -> list[Value]:
+        done = maker.emit("int.add_ovf", v[0], v[1], state=maker.state("overflow", k, *v))
+        half = maker.emit("float.mul", v[2], maker.emit("const.f", imm=(0.5,)))
+        return [v[1], done, half, v[3], maker.emit("bool.not", v[4])]
+
+    loop(maker, body, starts, maker.input("i"))
+    agree(maker, [(0, 1, 1e300, id(maker), True, n) for n in (0, 1, 2, 50, 90, 91, 92, 93, 200)])
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_both_edges_of_a_branch_to_one_block(effort: str) -> None:
+    maker = Maker()
+    c, a, b = maker.input("b"), maker.input("i"), maker.input("i")
+    done = maker.graph.block("done")
+    value = done.param("i")
+    maker.block.branch(c, Edge(done, [a]), Edge(done, [b]))
+    maker.block = done
+    maker.exit(value)
+    agree(maker, [(True, 3, 4), (False, 3, 4)], [effort])
+
+
+def test_guards_may_share_a_state() -> None:
+    maker = Maker()
+    a = maker.input("i")
+    shared = maker.state("shared", a)
+    b = maker.emit("int.add_ovf", a, a, state=shared)
+    maker.exit(maker.emit("int.add_ovf", b, b, state=shared))
+    text = explain(maker.graph)
+    assert text.count("ret i64") == 2
+    agree(maker, [(n,) for n in INTS])
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_every_guard_can_be_forced(effort: str) -> None:
+    maker = Maker()
+    start = maker.input("i")
+    box = maker.emit("const.o", imm=(3,))
+
+    def body(k: Value, v: list[Value]) -> list[Value]:
+        one = maker.emit("obj.unbox_int", box, state=maker.state("unbox", k, *v))
+        error = maker.state("e", kind="error")
+        maker.emit("guard", maker.emit("const.b", imm=(True,)), imm=(True,), state=error)
+        return [maker.emit("int.add_ovf", v[0], one, state=maker.state("add", k, *v, one))]
+
+    loop(maker, body, [start], maker.emit("const.i", imm=(10,)))
+    maker.set(5)
+    counter, forced = ctypes.c_int64(0), ctypes.c_int64(0)
+    cells = {"force_counter": ctypes.addressof(counter), "forced": ctypes.addressof(forced)}
+    native = Native(maker.graph, effort, deopt=True, **cells)
+    for n in range(1, 25):
+        counter.value, forced.value = n, 0
+        state, values = native.run()
+        k, which = divmod(n - 1, 2)
+        if k == 10:
+            assert (state.reason, values, forced.value) == ("done", [35], 0) and counter.value == n - 20
+            break
+        assert (state.reason, forced.value, counter.value) == (("unbox", "add")[which], 1, 0)
+        assert values == [k, 5 + 3 * k, *[3][: which]]
+
+
+def test_frames_are_needed_for_frame_operations() -> None:
+    graph = Graph("bare")
+    block: Block = graph.block("entry")
+    block.ops.append(Op(OPS["frame.set_ip"], [], (0,), None))
+    block.exit(State("resume", (), "x"))
+    with pytest.raises(ValueError):
+        explain(graph)
+
+
+# ---- the text ------------------------------------------------------------------------------------------
+
+
+def summing(kind: str) -> Maker:
+    maker = Maker()
+    total = maker.input("i" if kind == "int" else "f")
+    stop = maker.input("i")
+
+    def body(k: Value, v: list[Value]) -> list[Value]:
+        maker.emit("guard", maker.emit("poll"), imm=(False,), state=maker.state("poll", k, *v))
+        if kind == "int":
+            return [maker.emit("int.add_ovf", v[0], k, state=maker.state("overflow", k, *v))]
+        return [maker.emit("float.add", v[0], maker.emit("float.from_int", k))]
+
+    loop(maker, body, [total], stop)
+    return maker
+
+
+@pytest.mark.parametrize("triple", ["", "aarch64-unknown-linux-gnu", "riscv64-unknown-linux-gnu"])
+def test_the_text_names_no_address(triple: str) -> None:
+    maker = summing("int")
+    text = explain(maker.graph, options=LowerOptions(triple=triple))
+    assert str(maker.inputs[0][1]) not in text and "inttoptr (" not in text
+    if triple:
+        assert jit_module.assembly(text, triple)
+    again = explain(summing("int").graph, options=LowerOptions(triple=triple))
+    assert text == again
+
+
+def test_loops_are_tight() -> None:
+    """No memory traffic in the loop besides the poll, and nothing of the exits."""
+    for kind in ("int", "float"):
+        text = jit_module.optimized_ir(explain(summing(kind).graph))
+        loads = [line for line in text.splitlines() if " load " in line and "volatile" not in line]
+        assert len(loads) <= (4 if kind == "int" else 5)
+        assert text.count("load volatile") <= 2
