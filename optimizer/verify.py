@@ -39,7 +39,8 @@ SLOT_VALUES = {
 POISON = ("null", "poison", "none", "empty")
 OBSERVABLE = frozenset({"any", "list", "field"})
 QUIET = frozenset({"poll"})
-BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "field.o", "obj.null"})
+BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "field.o"})
+UNCOUNTED = frozenset({"const.o", "obj.box_bool", "obj.null"})
 
 Key = tuple[tuple[int, int], ...]
 NOWHERE: Key = ()
@@ -279,11 +280,11 @@ def top_slots(state: State) -> list[Slot]:
 
 def makes_reference(value: Value) -> int:
     """How many references come with a value: one, none where its operation borrows, any number of an
-    immortal."""
+    immortal or NULL."""
     producer = value.producer
     if isinstance(producer, Op):
         if producer.name in BORROWED:
             return 0
-        if producer.name in ("const.o", "obj.box_bool"):
+        if producer.name in UNCOUNTED:
             return 1 << 30
     return 1
