@@ -73,7 +73,7 @@ def store_subscript(t: Translator, ins: Ins) -> None:
     kind = t.specialise(container, t.expected(1))
     index = t.number(key, t.expected(2)) if kind is list else None
     if kind is list and index is not None and index.repr != "f":
-        t.reject_virtual_ranges(value)
+        t.reject_hidden(value)
         base = t.boxed(container)
         at = checked_index(t, as_int(t, index), t.emit("list.len", base))
         old = t.emit("list.get", base, at)
@@ -115,7 +115,7 @@ def binary_slice(t: Translator, ins: Ins) -> None:
 def build_tuple(t: Translator, ins: Ins) -> None:
     items = t.frame.stack[len(t.frame.stack) - ins.arg :] if ins.arg else []
     for item in items:
-        t.reject_virtual_ranges(item)
+        t.reject_hidden(item)
     if not ins.arg:
         t.push(Const(()))
         return
@@ -127,7 +127,7 @@ def build_tuple(t: Translator, ins: Ins) -> None:
 def build_list(t: Translator, ins: Ins) -> None:
     items = t.frame.stack[len(t.frame.stack) - ins.arg :] if ins.arg else []
     for item in items:
-        t.reject_virtual_ranges(item)
+        t.reject_hidden(item)
     del t.frame.stack[len(t.frame.stack) - len(items) :]
     values = [t.owned_value(i) for i in items]
     t.push(Obj(t.emit("list.new", *values), list, OWNED))
@@ -138,7 +138,7 @@ def list_append(t: Translator, ins: Ins) -> None:
     value, target = t.peek(1), t.peek(1 + ins.arg)
     if not isinstance(target, Obj):
         raise Leave("unsupported_operand_types", "list")
-    t.reject_virtual_ranges(value)
+    t.reject_hidden(value)
     t.ensure_type(target, list)
     t.promote_heap()
     t.pop()

@@ -87,7 +87,7 @@ def get_iter(t: Translator, ins: Ins) -> None:
     kind = t.specialise(av, t.expected(0))
     if FOR_ITER_PAIR and kind in PAIRED:
         if not isinstance(av, Obj):
-            t.reject_virtual_ranges(av)
+            t.reject_hidden(av)
             t.pop()
             value = t.owned_value(av)
             t.push(Obj(value, kind, OWNED))

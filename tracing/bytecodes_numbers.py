@@ -115,9 +115,9 @@ def closed(
     """A C API call that runs no Python code and whose failure leaves *before* the bytecode: the interpreter does it again
     and raises itself."""
     for av in operands:
-        t.reject_virtual_ranges(av)
-        if isinstance(av, Tup):
-            raise Leave("unsupported_operand_types", "tuple")
+        t.reject_hidden(av)
+        if isinstance(av, Tup | Range):
+            raise Leave("unsupported_operand_types", "display")
     t.drop_check(*operands)
     values = []
     boxes: list[Value] = []

@@ -132,7 +132,7 @@ def store_local(t: Translator, slot: int, av: AV) -> None:
 def prepare_stored(t: Translator, av: AV, root: bool) -> None:
     """What a local of the real frame cannot hold leaves before the bytecode."""
     if root:
-        t.reject_virtual_ranges(av)
+        t.reject_hidden(av)
 
 
 @bytecode("STORE_FAST", "STORE_FAST_MAYBE_NULL")

@@ -306,7 +306,7 @@ def append(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     if len(args) != 2 or t.type_of(args[0]) is not list or not isinstance(args[0], Obj):
         return False
     target, value = args
-    t.reject_virtual_ranges(value)
+    t.reject_hidden(value)
     t.drop_check(target)
     t.promote_heap()
     del t.frame.stack[len(t.frame.stack) - len(operands) :]

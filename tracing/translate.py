@@ -362,29 +362,33 @@ class Translator:
             self.own(av)
             return av.value
         if isinstance(av, Tup):
-            self.reject_virtual_ranges(av)
+            self.reject_hidden(av)
             return self.emit("tuple.new", *[self.owned_value(i) for i in av.items])
+        if isinstance(av, Range):
+            return self.emit("range.new", av.start, av.stop, av.step)
         value = self.boxed(av)
         if isinstance(av, Const):
             self.emit("obj.incref", value)
         return value
 
-    def reject_virtual_ranges(self, av: AV) -> None:
-        if isinstance(av, RangeIter | Range | Tagged | Null | InFrame):
+    def reject_hidden(self, av: AV) -> None:
+        """Leave where av has something that the program cannot hold: a half-done iteration, an empty slot."""
+        if isinstance(av, RangeIter | Tagged | Null | InFrame):
             raise Leave("unsupported_operand_types", f"{type(av).__name__} escapes")
         if isinstance(av, Tup):
             for item in av.items:
-                self.reject_virtual_ranges(item)
+                self.reject_hidden(item)
 
     def boxed(self, av: AV) -> Value:
-        """av as a reference: a new owned one of a number, the constant itself (borrowed), the object (as it is held)."""
+        """av as a reference: a new owned one of a number, the constant itself (borrowed), the object (as it is held).
+        Displays that exist only as their parts are for `owned_value`."""
         if isinstance(av, Num):
             return self.emit({"i": "obj.box_int", "f": "obj.box_float", "b": "obj.box_bool"}[av.repr], av.value)
         if isinstance(av, Const):
             return self.const_o(av.obj)
         if isinstance(av, Obj):
             return av.value
-        self.reject_virtual_ranges(av)
+        self.reject_hidden(av)
         raise TranslationError(f"cannot box {type(av).__name__}")
 
     def drop_check(self, *avs: AV) -> None:
@@ -530,9 +534,9 @@ class Translator:
 
     def result_slot(self, av: AV) -> Slot:
         """The value a function door returns: one reference, made here where it is a tuple that does not exist yet."""
-        if isinstance(av, Tup):
+        if isinstance(av, Tup | Range):
             return Slot("steal", (self.owned_value(av),))
-        self.reject_virtual_ranges(av)
+        self.reject_hidden(av)
         return self.slot(av)
 
     def frame_state(
@@ -662,7 +666,7 @@ class Translator:
             if isinstance(av, Null):
                 values.append(self.emit("obj.null"))
                 continue
-            if isinstance(av, Num | Tup):
+            if isinstance(av, Num | Tup | Range):
                 value = self.owned_value(av)
                 temps.append(Obj(value, self.type_of(av), OWNED))
             else:

@@ -142,6 +142,33 @@ def box_bool(e: Emitter, op: Op, a: str) -> str:
     return e.let(f"select i1 {a}, ptr {e.object(True)}, ptr {e.object(False)}")
 
 
+@lowering("range.new")
+def range_new(e: Emitter, op: Op, start: str, stop: str, step: str) -> str:
+    e.function("PyLong_FromLongLong", "ptr", "i64")
+    e.function("PyObject_Vectorcall", "ptr", "ptr, ptr, i64, ptr")
+    e.function("Py_DecRef", "void", "ptr")
+    e.helpers["jc_range"] = RANGE.format(range=e.object(range))
+    return e.let(f"call ptr @jc_range(i64 {start}, i64 {stop}, i64 {step}){TAGS['alloc']}")
+
+
+RANGE = """define internal ptr @jc_range(i64 %start, i64 %stop, i64 %step) nounwind noinline cold {{
+  %args = alloca [3 x ptr], align 8
+  %a1 = getelementptr ptr, ptr %args, i64 1
+  %a2 = getelementptr ptr, ptr %args, i64 2
+  %o0 = call ptr @PyLong_FromLongLong(i64 %start)
+  %o1 = call ptr @PyLong_FromLongLong(i64 %stop)
+  %o2 = call ptr @PyLong_FromLongLong(i64 %step)
+  store ptr %o0, ptr %args, align 8
+  store ptr %o1, ptr %a1, align 8
+  store ptr %o2, ptr %a2, align 8
+  %made = call ptr @PyObject_Vectorcall(ptr {range}, ptr %args, i64 3, ptr null)
+  call void @Py_DecRef(ptr %o0)
+  call void @Py_DecRef(ptr %o1)
+  call void @Py_DecRef(ptr %o2)
+  ret ptr %made
+}}"""
+
+
 def incref_text(e: Emitter, o: str) -> None:
     """Another reference to o, which is not NULL."""
     if COUNTS_ALL_REFERENCES:

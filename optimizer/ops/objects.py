@@ -96,6 +96,12 @@ def box_bool(m: Any, a: bool) -> int:
     return id(True) if a else id(False)
 
 
+@op("range.new", "iii", "o", writes="alloc")
+def range_new(m: Any, start: int, stop: int, step: int) -> int:
+    """A new range object; step is not 0."""
+    return int(memory.new_reference(range(start, stop, step)))
+
+
 @op("obj.incref", "o", "", writes="ref")
 def incref(m: Any, o: int) -> None:
     """Another reference to o (not NULL)."""

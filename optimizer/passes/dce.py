@@ -12,7 +12,7 @@ from ..analysis import predecessors
 from ..ir import Block, Graph, Op, State, Value
 from .rewrite import Replacements, prune
 
-BOXES = frozenset({"obj.box_int", "obj.box_float"})
+BOXES = frozenset({"obj.box_int", "obj.box_float", "range.new"})
 COUNTS = frozenset({"obj.incref", "obj.drop"})
 
 

@@ -26,6 +26,7 @@ NEW_OBJECTS: dict[str, type] = {
     "obj.box_int": int,
     "obj.box_float": float,
     "obj.box_bool": bool,
+    "range.new": range,
     "list.new": list,
     "tuple.new": tuple,
 }
