@@ -20,7 +20,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import LAYOUT, AbiError, memory
-from .llvm import runtime_doors, runtime_exits, runtime_watch
+from .llvm import cache, lowlevel, runtime_doors, runtime_exits, runtime_state, runtime_watch
 from .llvm import runtime_state as S
 from .llvm.jit import Jit
 from .llvm.lowlevel import NativeFunction, translate
@@ -103,6 +103,7 @@ HOOKS = {
     "hot_exit": S.HOOK_EXIT,
     "hot_function": S.HOOK_FUNCTION,
     "deep_recursion": S.HOOK_DEEP,
+    "tier_up": S.HOOK_TIER,
 }
 
 
@@ -147,12 +148,18 @@ def runtime() -> Runtime:
 
 
 class Entry:
-    """A region's place in a door's chain: the words the door reads. `keep` holds whatever the code needs."""
+    """A region's place in a door's chain: the words the door reads. `keep` holds whatever the code needs. `ticks` is
+    the address of an i64 counted down while the entry is used (0: not counted); below 0 the hook tier_up is called."""
 
-    def __init__(self, fn: int, nbuf: int, valid_address: int, keep: object = None) -> None:
-        self.words = (ctypes.c_int64 * (S.ENTRY_BYTES // 8))(fn, 0, nbuf, valid_address)
+    def __init__(self, fn: int, nbuf: int, valid_address: int, keep: object = None, ticks: int = 0) -> None:
+        self.words = (ctypes.c_int64 * (S.ENTRY_BYTES // 8))(fn, 0, nbuf, valid_address, 0, 0, 0, 0, ticks)
         self.address = ctypes.addressof(self.words)
         self.keep = keep
+
+    def replace(self, fn: int) -> None:
+        """Other code for the same frame states, from the next run on; it is not counted."""
+        self.words[S.E_TICKS // 8] = 0
+        self.words[S.E_FN // 8] = fn
 
     def word(self, offset: int) -> int:
         return int(self.words[offset // 8])
@@ -196,6 +203,12 @@ def return_address(code: CodeType) -> int:
     return id(code) + LAYOUT.CODE_BYTES + offsets[-1]
 
 
+def routine_sources() -> list[bytes]:
+    """What the routines' code depends on besides the interpreter's layout."""
+    modules: tuple[Any, ...] = (lowlevel, runtime_state, runtime_exits, runtime_doors, runtime_watch)
+    return [module.__spec__.loader.get_source(module.__name__).encode() for module in modules]
+
+
 class Runtime:
     """The native runtime of this process. Raises AbiError or CompileError when it cannot be made."""
 
@@ -228,18 +241,26 @@ class Runtime:
     # -- making it
 
     def _compile(self) -> Any:
+        """The routines' code, from the disk if it is there: the names of its symbols, a zero byte, object code."""
         names = [function.name for function in HELPERS.values()]
-        text = translate(HELPERS.values())
+        name = cache.key([*self.jit.identity("quick"), *routine_sources(), repr(LAYOUT).encode()])
+        kept = cache.load(name)
+        if kept is None:
+            text = translate(HELPERS.values())
+            declared = [
+                line.split("@")[1].split("(")[0].split(" ")[0]
+                for line in text.splitlines()
+                if line.startswith("declare ") or " = external " in line
+            ]
+            kept = " ".join(declared).encode() + b"\0" + self.jit.compile_object(text, "quick")
+            cache.store(name, kept)
+        listed, _, code = kept.partition(b"\0")
         self._message = ctypes.create_string_buffer(b"jitcore: out of memory while leaving compiled code")
         symbols = {"jc_state": self.base, "jc_out_of_memory": ctypes.addressof(self._message)}
-        for line in text.splitlines():
-            if line.startswith("declare ") or " = external " in line:
-                name = line.split("@")[1].split("(")[0].split(" ")[0]
-                if name not in symbols:
-                    symbols[name] = (
-                        system_symbol(name) if name.startswith("pthread_") else memory.symbol(name)
-                    )
-        return self.jit.compile_ir(text, symbols, names, "quick", "runtime")
+        for symbol in listed.decode().split():
+            if symbol not in symbols:
+                symbols[symbol] = system_symbol(symbol) if symbol.startswith("pthread_") else memory.symbol(symbol)
+        return self.jit.link(code, symbols, names, "runtime")
 
     def helper(self, name: str) -> int:
         """The address of a native routine (a function of 64-bit words); see HELPERS. Raises KeyError."""
@@ -301,7 +322,7 @@ class Runtime:
         """hot_loop(code, offset, frame address), may return sys.monitoring.DISABLE; hot_function(code, frame
         address), the same; hot_exit(exit id, code, frame address) after the exit's frames were restored,
         before they go on (of the innermost); deep_recursion(function) after the function was given back to
-        the interpreter. What they raise goes to sys.unraisablehook. They run with `tracing` raised: their
+        the interpreter; tier_up(entry address) after a run of an entry whose ticks ran out. What they raise goes to sys.unraisablehook. They run with `tracing` raised: their
         code fires no events."""
         for name, hook in hooks.items():
             self._put(HOOKS[name], hook)

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from time import perf_counter
+from time import perf_counter, process_time, sleep, thread_time
 from types import CodeType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from .report import RegionRow, Stats
 
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
+    from .background import Queue
     from .regions import Compiler, LoopSite, Region
     from .tracing.profile import ProfileStore
     from .tracing.recorder import Recorder, Recording
@@ -40,6 +41,7 @@ JUMP = sys.monitoring.events.JUMP
 PY_START = sys.monitoring.events.PY_START
 INSTRUCTION = sys.monitoring.events.INSTRUCTION
 ROUNDS = 3
+GRANT = 0.25  # seconds of CPU time for better code that every process has
 FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
 NO_DOOR = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, generators and coroutines
@@ -71,6 +73,9 @@ class Engine:
         self.counts: dict[tuple[int, int], int] = {}
         self.kept: dict[int, CodeType] = {}
         self.exits: dict[int, Region] = {}
+        self.entries: dict[int, Region] = {}
+        self.upgrade_seconds = 0.0
+        self._background: Queue | None = None
         self.invalidations = 0
         self.bridges = 0
         self.runtime: Runtime | None = None
@@ -205,6 +210,9 @@ class Engine:
                 result = func(*args)
                 if len(self.regions) == made:
                     break
+            for region in self.regions:
+                if region.state == "live" and region.upgrade is not None:
+                    self._upgrade(region, alone=False)
             return result
         finally:
             self.options = before
@@ -324,8 +332,9 @@ class Engine:
 
     def _first_hot(self, code: CodeType, offset: int, frame: FrameType) -> Any:
         try:
-            if not self._start_runtime():
-                return sys.monitoring.DISABLE
+            started = self._start_runtime()
+            if not started:
+                return sys.monitoring.DISABLE if started is False else None
             from .abi import memory
 
             address = memory.frame_address(frame)
@@ -338,14 +347,17 @@ class Engine:
         """Functions get a door of their own when the user marked them; others are walked into from hot loops."""
         return id(code) in self.registered
 
-    def _start_runtime(self) -> bool:
-        """Native callbacks from here on. False where llvmlite is missing or broken: said once, the program runs on."""
+    def _start_runtime(self) -> bool | None:
+        """Native callbacks from here on. False where llvmlite is missing or broken: said once, the program runs on. None
+        while somebody is in the middle of importing these very modules: not yet."""
         if self.runtime is not None:
             return True
         try:
             from .backends.runtime import runtime
             from .regions import Compiler
         except ImportError as error:
+            if (error.name or "").partition(".")[0] == __package__.partition(".")[0]:
+                return None
             self._refuse("llvmlite_missing", detail=str(error))
             log.say_once(f"{Reason.LLVMLITE_MISSING.sentence} ({error})")
             self._checked, self._reason = True, Reason.LLVMLITE_MISSING.sentence
@@ -357,6 +369,7 @@ class Engine:
             hot_exit=self._hot_exit_hook,
             hot_function=self._hot_function_hook,
             deep_recursion=self._deep_recursion,
+            tier_up=self._tier_up,
         )
         self.runtime.set_threshold(self.options.threshold, self.options.function_threshold)
         self.runtime.set_deopt_every(self.options.deopt_every)
@@ -522,7 +535,8 @@ class Engine:
         if not region.valid.value:
             self._again(site, 100)
             return
-        region.entry = DoorEntry(region.address, region.nbuf, region.flag_address, region.native)
+        region.entry = DoorEntry(region.address, region.nbuf, region.flag_address, region.native, region.ticks_address)
+        self.entries[region.entry.address] = region
         site.regions.append(region)
         if whole:
             func = function_of(frame)
@@ -539,6 +553,43 @@ class Engine:
         site.state = "live"
         log.info(f"compiled {site.name} in {1000 * (perf_counter() - start):.1f} ms")
         self._tell("compiled", where=site.name, seconds=region.compile_seconds)
+
+    # ---- better code ----------------------------------------------------------------------------------------------
+
+    def _tier_up(self, address: int) -> None:
+        """A region's quick code was used enough to be worth better code."""
+        region = self.entries.get(address)
+        if region is None or region.upgrade is None or region.state != "live" or self.closed:
+            return
+        share = self.options.compile_share / 100
+        if self.upgrade_seconds > GRANT + share * process_time():
+            region.ticks.value = self._options_of(region.code).tier_threshold  # asks again
+            return
+        if not self.options.background:
+            self._upgrade(region, alone=False)
+            return
+        if self._background is None:
+            from .background import Queue
+
+            self._background = Queue(lambda error: self._internal(error))
+        self._background.submit(lambda: self._upgrade(region, alone=True))
+
+    def _upgrade(self, region: Region, alone: bool) -> None:
+        """Make and install a region's better code; where that fails the quick code stays."""
+        from .backends.llvm.jit import CompileError
+
+        if self.options.compile_delay:
+            sleep(self.options.compile_delay / 1000)
+        if region.state != "live" or self.compiler is None or self.closed:
+            return
+        start = thread_time()
+        try:
+            self.compiler.upgrade(region, alone)
+        except (CompileError, MemoryError) as error:
+            region.upgrade = None
+            self._refuse("llvm_error" if isinstance(error, CompileError) else "out_of_memory", region.name, str(error))
+        self.upgrade_seconds += thread_time() - start
+        log.info(f"better code for {region.name}: {region.tier}")
 
     def _give_up(self, site: LoopSite, reason: str, detail: str) -> None:
         site.state, site.reason = "refused", reason
@@ -584,6 +635,9 @@ class Engine:
     def _uninstall(self, region: Region, why: str) -> None:
         region.state = why
         region.valid.value = 0
+        region.upgrade = None
+        if region.entry is not None:
+            self.entries.pop(region.entry.address, None)
         if self.runtime is not None:
             site = region.site
             if site is not None and site.offset == FUNCTION:

@@ -167,7 +167,20 @@ class Options:
         4, 1, 100, "most native versions of one loop or function for different types", True
     )
     # How
-    opt_level: int = _int(2, 0, 3, "effort of the compiler: 0 least, 3 most", True)
+    opt_level: int = _int(
+        2,
+        0,
+        3,
+        "0: quick code only; 1 and 2: better and best code for what turned out to be used much; 3: best code at once",
+        True,
+    )
+    tier_threshold: int = _int(
+        20_000, 1, BIG, "loop iterations in quick code before better code is made (an entry counts as 16)", True
+    )
+    background: bool = _bool(True, "make better code in another thread while the quick code runs")
+    compile_share: int = _int(
+        50, 1, 100, "most CPU time for better code, in percent of what the process has used (plus a quarter of a second)"
+    )
     backend: str = _choice(
         "llvm reference", "llvm", "what runs regions: native code, or a slow evaluator for checks"
     )
@@ -181,6 +194,7 @@ class Options:
     verify: bool = _bool(False, "check the intermediate form after every pass")
     deopt_every: int = _int(0, 0, BIG, "stress: force guards out in turn, one in every so many; 0 is off")
     invalidate_stress: bool = _bool(False, "stress: invalidate the running region after every opaque call")
+    compile_delay: int = _int(0, 0, 60_000, "stress: milliseconds that making better code is held up")
     free_stress: bool = _bool(False, "stress: free code at the first chance")
 
     def __init__(self, **values: object) -> None:

@@ -50,13 +50,36 @@ class Region:
     native: Any
     compile_seconds: float
     made_for: Entry
+    ticks: Any = None
+    upgrade: Upgrade | None = None
     entry: Any = None
     site: LoopSite | None = None
     state: str = "live"
+    tier: str = ""
+
+    @property
+    def name(self) -> str:
+        """The place, for reports."""
+        return self.site.name if self.site is not None else self.code.co_qualname
+
+    @property
+    def ticks_address(self) -> int:
+        return ctypes.addressof(self.ticks) if self.ticks is not None else 0
 
     @property
     def flag_address(self) -> int:
         return ctypes.addressof(self.valid)
+
+
+@dataclass
+class Upgrade:
+    """What it takes to make better code for a region that runs quick code: the same text and symbols, so that every
+    exit keeps its descriptor and the new code can take the old one's place at any entry."""
+
+    ir_text: str
+    symbols: dict[str, int]
+    name: str
+    effort: str
 
 
 FUNCTION = -1
@@ -126,21 +149,22 @@ class Compiler:
         self.note("descriptors", start_descriptors)
         valid = ctypes.c_int64(1)
         name = f"jitcore_{next(self.serial)}"
-        native, address = self.link(translation.graph, name, descriptors, valid)
         nbuf = max((len(s.values()) for s in descriptors), default=0) + 1
-        seconds = perf_counter() - start
-        return Region(
+        region = Region(
             entry.code,
             FUNCTION if entry.function_door else entry.offset,
-            address,
+            0,
             nbuf,
             valid,
             descriptors,
             translation,
-            native,
-            seconds,
+            None,
+            0.0,
             entry,
         )
+        self.link(region, translation.graph, name, options or self.options)
+        region.compile_seconds = perf_counter() - start
+        return region
 
     def optimise(self, graph: Graph) -> None:
         start = perf_counter()
@@ -148,28 +172,52 @@ class Compiler:
         passes.run(graph, "all" if chosen == ("all",) else chosen, self.timings, self.options.verify)
         self.note("passes", start)
 
-    def link(
-        self, graph: Graph, name: str, descriptors: dict[State, DescriptorBlock], valid: Any
-    ) -> tuple[Any, int]:
+    def link(self, region: Region, graph: Graph, name: str, options: Options) -> None:
+        """Make the region's code: by the reference backend, or quick code that counts its use, or the best at once."""
+        valid, descriptors = region.flag_address, region.descriptors
         if self.options.backend == "reference":
-            region = self.runtime.reference_backend().compile(graph, descriptors, ctypes.addressof(valid))
-            return region, region.address
+            region.native = self.runtime.reference_backend().compile(graph, descriptors, valid)
+            region.address, region.tier = region.native.address, "reference"
+            return
         from .backends.llvm.lower import LowerOptions, lower
 
         start = perf_counter()
+        quick = options.opt_level < 3
         lowered = lower(
             graph,
             name,
             lambda state: descriptors[state].address,
-            valid=ctypes.addressof(valid),
-            options=LowerOptions(deopt=bool(self.options.deopt_every)),
+            valid=valid,
+            options=LowerOptions(deopt=bool(self.options.deopt_every), ticks=0 < options.opt_level < 3),
         )
+        symbols = {**lowered.symbols, **self.runtime.cells}
+        if 0 < options.opt_level < 3:
+            region.ticks = ctypes.c_int64(options.tier_threshold)
+            symbols["ticks"] = ctypes.addressof(region.ticks)
+            effort = "quick" if options.opt_level == 1 else "full"
+            region.upgrade = Upgrade(lowered.ir_text, symbols, name, effort)
         self.note("lower", start)
         start = perf_counter()
-        effort = ("none", "quick", "full", "full")[self.options.opt_level]
-        module = self.runtime.jit.compile_ir(lowered.ir_text, {**lowered.symbols, **self.runtime.cells}, [name], effort)
+        region.tier = "none" if quick else "full"
+        module = self.runtime.jit.compile_ir(lowered.ir_text, symbols, [name], region.tier)
         self.note("llvm", start)
-        return (module, lowered), module.address(name)
+        region.native, region.address = [module, lowered], module.address(name)
+
+    def upgrade(self, region: Region, alone: bool = False) -> None:
+        """Better code for a region, in place of its quick code. `alone`: in a thread in the background. Raises
+        CompileError, MemoryError."""
+        work = region.upgrade
+        if work is None:
+            return
+        region.upgrade = None
+        start = perf_counter()
+        code = self.runtime.jit.compile_object(work.ir_text, work.effort, alone)
+        module = self.runtime.jit.link(code, work.symbols, [work.name], work.name)
+        region.native.append(module)
+        region.entry.replace(module.address(work.name))
+        region.tier = work.effort
+        region.compile_seconds += perf_counter() - start
+        self.note("upgrade", start)
 
     def note(self, stage: str, start: float) -> None:
         self.timings[stage] = self.timings.get(stage, 0.0) + perf_counter() - start

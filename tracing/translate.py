@@ -55,6 +55,9 @@ LIST_ITERATOR = type(iter([]))
 TUPLE_ITERATOR = type(iter(()))
 SEQUENCE_OF: dict[type, type] = {LIST_ITERATOR: list, TUPLE_ITERATOR: tuple}
 
+ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "LOAD_FAST_AND_CLEAR")
+"""Beginnings of the names of bytecodes behind which nothing from before them is done again."""
+
 NUMBERS = (int, float, bool)
 REPR_OF: dict[type, str] = {int: "i", float: "f", bool: "b"}
 TYPE_OF: dict[str, type] = {"i": int, "f": float, "b": bool}
@@ -216,6 +219,7 @@ class Translator:
         self.bytecodes = 0
         self.kwnames: tuple[str, ...] | None = None
         self.opaque_count = 0
+        self.resume: tuple[Block, int, State] | None = None
 
     # ---- emission -------------------------------------------------------------------------------------------------
 
@@ -239,8 +243,10 @@ class Translator:
                 pass
             else:
                 return self.constant(folded, info.result) if info.result else args[0]
-        if info.writes - {"alloc", "ref"} or name == "obj.drop":
-            self.effect = True
+        if info.writes:
+            self.resume = None
+            if info.writes - {"alloc", "ref"} or name == "obj.drop":
+                self.effect = True
         if info.guard and state is None:
             state = self.state()
         op = Op(info, list(args), imm, state)
@@ -576,11 +582,21 @@ class Translator:
         return State(kind, tuple(records), reason, None, when)
 
     def state(self, reason: str = "guard") -> State:
-        """The state before the current bytecode."""
+        """The state before the current bytecode. Guards are content with an earlier one, as long as everything since then
+        can be done again without anybody noticing: nothing was written, allocated or counted, and no local assigned.
+        So an expression's guards share one exit, and what is on the stack in its middle need not be kept for them."""
         if self.effect:
             raise TranslationError(f"state before {self.ins} after an effect")
         assert self.ins is not None
-        return self.frame_state(self.ins.start, self.before, reason=reason)
+        if reason != "guard":
+            return self.frame_state(self.ins.start, self.before, reason=reason)
+        if self.resume is not None:
+            block, depth, state = self.resume
+            if block is self.block and depth == len(self.frames):
+                return state
+        state = self.frame_state(self.ins.start, self.before, reason=reason)
+        self.resume = self.current, len(self.frames), state
+        return state
 
     def leave(self, reason: str, offset: int | None = None, stack: list[AV] | None = None) -> None:
         """End the block with an exit."""
@@ -877,6 +893,8 @@ class Translator:
             if handler is None:
                 raise Leave("unsupported_bytecode", ins.op)
             handler(self, ins)
+            if ins.op.startswith(ASSIGNS):
+                self.resume = None
         except Leave as leave:
             if self.effect:
                 raise TranslationError(f"{ins.op} left after an effect: {leave.reason}") from leave

@@ -16,12 +16,14 @@ are made in a context per module, so that a compile in another thread does not s
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import llvmlite.binding as llvm
+import llvmlite.binding.ffi  # noqa: F401  (used as llvm.ffi)
 
 EFFORTS = ("none", "quick", "full")
 CODEGEN_LEVEL = {"none": 0, "quick": 1, "full": 2}
@@ -91,6 +93,29 @@ def parse(ir: str, machine: Any) -> Any:
     return module
 
 
+def unlocked(name: str) -> Any:
+    """A function of llvmlite's library without the lock that llvmlite holds during each call. Optimising and code
+    generation take long and touch nothing but their own module, context and machine; with the lock, a compile in
+    the background would stop every short one in the foreground. Where this llvmlite has no such thing, the locked one."""
+    locked = getattr(llvm.ffi.lib, name)
+    return getattr(locked, "_cfn", locked)
+
+
+def emit(machine: Any, module: Any, alone: bool) -> bytes:
+    """The module's object code."""
+    if not alone:
+        return bytes(machine.emit_object(module))
+    with llvm.ffi.OutputString() as message:
+        made = unlocked("LLVMPY_TargetMachineEmitToMemory")(machine, module, 1, message)
+        if not made:
+            raise CompileError(str(message))
+    try:
+        start, size = llvm.ffi.lib.LLVMPY_GetBufferStart(made), llvm.ffi.lib.LLVMPY_GetBufferSize(made)
+        return ctypes.string_at(start, size)
+    finally:
+        llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(made)
+
+
 def excerpt(ir: str, message: str) -> str:
     """The lines of the text around the line that LLVM's message names."""
     for part in message.split(":"):
@@ -100,14 +125,18 @@ def excerpt(ir: str, message: str) -> str:
     return ""
 
 
-def optimize(module: Any, machine: Any, effort: str) -> None:
-    """Run the passes of an effort over the module, in place."""
+def optimize(module: Any, machine: Any, effort: str, alone: bool = False) -> None:
+    """Run the passes of an effort over the module, in place. `alone`: see `Jit.compile_object`."""
     if effort == "none":
         return
     if effort == "full":
         tuning = llvm.create_pipeline_tuning_options(speed_level=2)
         builder = llvm.create_pass_builder(machine, tuning)
-        builder.getModulePassManager().run(module, builder)
+        manager = builder.getModulePassManager()
+        if alone:
+            unlocked("LLVMPY_RunNewModulePassManager")(manager, module, builder)
+        else:
+            manager.run(module, builder)
         return
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
     passes = llvm.create_new_module_pass_manager()
@@ -160,12 +189,18 @@ class Jit:
             self._machines[key] = host_machine(effort)
         return self._machines[key]
 
-    def compile_object(self, ir: str, opt: str = "none") -> bytes:
-        """Object code of the module for the host. Raises CompileError."""
-        machine = self.machine(opt)
+    def identity(self, effort: str) -> list[bytes]:
+        """What object code depends on besides the text it is made from."""
+        parts = (llvm.llvm_version_info, llvm.get_process_triple(), llvm.get_host_cpu_name(), host_features(), effort)
+        return [repr(part).encode() for part in parts]
+
+    def compile_object(self, ir: str, opt: str = "none", alone: bool = False) -> bytes:
+        """Object code of the module for the host. `alone`: other threads may use LLVM meanwhile (for threads in the
+        background). Raises CompileError."""
+        machine = host_machine(opt) if alone else self.machine(opt)
         module = parse(ir, machine)
-        optimize(module, machine, opt)
-        return bytes(machine.emit_object(module))
+        optimize(module, machine, opt, alone)
+        return emit(machine, module, alone)
 
     def link(self, code: bytes, symbols: Mapping[str, int], exports: Iterable[str], name: str = "") -> Module:
         """Load object code, binding its undefined symbols to addresses. Raises CompileError."""

@@ -108,12 +108,15 @@ class LowerOptions:
 
     deopt: let guards fail without cause: each counts the i64 cell `@force_counter` down, at zero sets the
     cell `@forced` to 1 and leaves. The addresses of these cells may be given here, or to the linker.
+    ticks: count the i64 cell `@ticks` down at each poll, and leave there like for the eval breaker once it is below 0:
+    the door then asks for better code.
     triple: the target written into the module ("" for the host).
     """
 
     deopt: bool = False
     force_counter: int = 0
     forced: int = 0
+    ticks: bool = False
     triple: str = ""
 
 

@@ -180,4 +180,10 @@ def poll(e: Emitter, op: Op) -> str:
     if LAYOUT.EVAL_BREAKER_IN_INTERP:
         field = e.at_entry(f"getelementptr i8, ptr %tstatep, i64 {LAYOUT.TS_INTERP}")
         base = e.at_entry(f"load ptr, ptr {field}, align 8")
-    return e.let(f"icmp ne {type_} {e.load_volatile(type_, base, LAYOUT.EVAL_BREAKER_OFFSET)}, 0")
+    asked = e.let(f"icmp ne {type_} {e.load_volatile(type_, base, LAYOUT.EVAL_BREAKER_OFFSET)}, 0")
+    if not e.options.ticks:
+        return asked
+    cell = e.data("ticks", 0)
+    left = e.let(f"sub i64 {e.load('i64', cell, 0, 'cell')}, 1")
+    e.store("i64", left, cell, 0, "cell")
+    return e.let(f"or i1 {asked}, {e.let(f'icmp slt i64 {left}, 0')}")

@@ -102,6 +102,30 @@ def call_region(entry, frame, ts, buf):
 
 
 @native
+def used(entry, ts):
+    """Count a run of an entry; when it was used enough, say so once."""
+    ticks = ld64(entry + S.E_TICKS)
+    if ticks == 0:
+        return 0
+    left = ld64(ticks) - S.ENTRY_TICKS
+    st64(ticks, left)
+    if left >= 0:
+        return 0
+    st64(ticks, ARGUMENTS)  # a number that is never counted down to 0
+    args = alloca(8)
+    number = c.PyLong_FromLongLong(entry)
+    if number == 0:
+        c.PyErr_Clear()
+        return 0
+    st64(args, number)
+    result = call_hook(ts, ld64(c.jc_state + S.HOOK_TIER), args, 1)
+    if result:
+        drop(result)
+    drop(number)
+    return 0
+
+
+@native
 def enter_loop(entry, frame, ts):
     """Try one entry. Returns 1 if it ran, 0 if it does not fit."""
     buf = alloca(8 * ld64(entry + S.E_NBUF) + 64)
@@ -121,6 +145,7 @@ def enter_loop(entry, frame, ts):
         run_exit(frame, ts, desc, buf, LOOP_DOOR)
         st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
         bump(S.N_EXITS)
+        used(entry, ts)
     else:
         st64(entry + S.E_MISMATCHES, ld64(entry + S.E_MISMATCHES) + 1)
         bump(S.N_MISMATCHES)
@@ -319,6 +344,7 @@ def leave_frame(ts, frame, value, row):
 @native
 def enter_function(ts, func, row, entry, args, nargs):
     """Make the call's frame and run the entry on it. Returns the call's result."""
+    used(entry, ts)
     code = ld64(row + S.F_CODE)
     caller = current_frame(ts)
     frame = push_frame(ts, func, code, caller, ld64(row + S.F_RESUME))

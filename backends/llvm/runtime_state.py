@@ -35,6 +35,7 @@ HOOK_LOOP = 64
 HOOK_EXIT = 72
 HOOK_FUNCTION = 80
 HOOK_DEEP = 88
+HOOK_TIER = 400
 # Tables: three words each: array of rows, mask, number of rows
 LOOPS = 96
 FUNCTIONS = 120
@@ -71,7 +72,9 @@ E_ACTIVATIONS = 32
 E_ENTRIES = 40
 E_MISMATCHES = 48
 E_EXITS = 56
-ENTRY_BYTES = 64
+E_TICKS = 64  # address of the word that counts how much the entry is used, or 0
+ENTRY_BYTES = 128
+ENTRY_TICKS = 16  # what an entry counts as, in iterations
 
 # Rows of LOOPS: (code, destination offset), or (code, -1) for the start of a function
 R_COUNT = 16
