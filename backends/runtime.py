@@ -37,6 +37,7 @@ HELPERS: dict[str, NativeFunction] = {
     "box_int": runtime_exits.box_int,
     "box_float": runtime_exits.box_float,
     "box_bool": runtime_exits.box_bool,
+    "harmless": runtime_exits.harmless,
     "take": runtime_exits.helper_take,
     "drop": runtime_exits.helper_drop,
     "run_exit": runtime_exits.run_exit,
@@ -98,6 +99,8 @@ CELLS = {
     "forced": S.FORCED,
     "pending_error": S.PENDING_ERROR,
 }
+ROUTINES = ("harmless",)
+"""Of HELPERS, those that compiled code calls."""
 HOOKS = {
     "hot_loop": S.HOOK_LOOP,
     "hot_exit": S.HOOK_EXIT,
@@ -342,9 +345,10 @@ class Runtime:
         return self.base + CELLS[name]
 
     @property
-    def cells(self) -> dict[str, int]:
-        """All cells by name: symbols for linking."""
-        return {name: self.cell(name) for name in CELLS}
+    def symbols(self) -> dict[str, int]:
+        """What compiled code finds here when it is linked: all cells, and routines as jc_<name>."""
+        cells = {name: self.cell(name) for name in CELLS}
+        return cells | {f"jc_{name}": self.helper(name) for name in ROUTINES}
 
     def counters(self) -> dict[str, int]:
         """What the doors have counted since the process started."""

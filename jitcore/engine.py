@@ -30,7 +30,8 @@ from .report import RegionRow, Stats
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
     from .background import Queue
-    from .regions import Compiler, LoopSite, Region
+    from .optimizer.ir import State
+    from .regions import Compiler, ExitPlace, LoopSite, Region
     from .tracing.profile import ProfileStore
     from .tracing.recorder import Recorder, Recording
 
@@ -44,6 +45,7 @@ ROUNDS = 3
 GRANT = 0.25  # seconds of CPU time for better code that every process has
 FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
+MAX_TRIES = 2
 NO_DOOR = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, generators and coroutines
 
 _active: Engine | None = None
@@ -524,6 +526,7 @@ class Engine:
             self._give_up(site, "out_of_memory", "")
             return
         region.site = site
+        self._heat(region, site)
         tool = next((name for code in region.translation.codes if (name := watcher(TOOL, code))), None)
         if tool is not None:
             site.attempts -= 1
@@ -591,6 +594,16 @@ class Engine:
         self.upgrade_seconds += thread_time() - start
         log.info(f"better code for {region.name}: {region.tier}")
 
+    def _heat(self, region: Region, site: LoopSite) -> None:
+        """Which exits ask for a recording of what is behind them, and after how many times: each new version of a region
+        waits twice as long, and what did not help is not tried again."""
+        from .regions import NEVER_HOT
+
+        threshold = self._options_of(site.code).exit_threshold << min(site.remakes, 10)
+        for state, block in region.descriptors.items():
+            if state.kind == "resume" and state.reason not in NEVER_HOT and site.tried[exit_place(state)] < MAX_TRIES:
+                block.hot = threshold
+
     def _give_up(self, site: LoopSite, reason: str, detail: str) -> None:
         site.state, site.reason = "refused", reason
         self._refuse(reason if is_reason(reason) else "unsupported_bytecode", site.name, detail or reason)
@@ -619,6 +632,10 @@ class Engine:
         frame = user_frame()
         if state is None or frame is None:
             return
+        place = exit_place(state)
+        site.tried[place] += 1
+        if site.tried[place] > MAX_TRIES:
+            return  # what was recorded behind it did not help; the exit stays an exit
         inner = frame.f_code
         for _ in state.frames[1:]:
             frame = frame.f_back if frame is not None else None
@@ -657,6 +674,12 @@ class Engine:
             import traceback
 
             traceback.print_exception(error)
+
+
+def exit_place(state: State) -> ExitPlace:
+    """What is the same of an exit in all versions of a region."""
+    frame = state.frames[-1]
+    return id(frame.code), frame.offset, state.reason
 
 
 def has_function_door(code: CodeType) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import CodeType, FunctionType
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 # Exits that a recording can never turn into native code.
 NEVER_HOT = frozenset({"eval_breaker", "loop_exit", "return", "raised", "entry", "exhausted", "invalidated"})
+
+ExitPlace = tuple[int, int, str]
+"""Code object (its id), bytecode offset and reason of an exit."""
 
 MAX_REMAKES = 12
 MAX_ATTEMPTS = 4
@@ -99,6 +103,7 @@ class LoopSite:
     recordings: int = 0
     reason: str = ""
     functions: list[FunctionType] = field(default_factory=list)
+    tried: Counter[ExitPlace] = field(default_factory=Counter)
 
     @property
     def line(self) -> int:
@@ -143,9 +148,6 @@ class Compiler:
         self.optimise(translation.graph)
         start_descriptors = perf_counter()
         descriptors = build_all(translation.graph, self.exit_ids, 0)
-        for state, block in descriptors.items():
-            if state.reason not in NEVER_HOT and state.kind == "resume":
-                block.hot = self.options.exit_threshold
         self.note("descriptors", start_descriptors)
         valid = ctypes.c_int64(1)
         name = f"jitcore_{next(self.serial)}"
@@ -190,7 +192,7 @@ class Compiler:
             valid=valid,
             options=LowerOptions(deopt=bool(self.options.deopt_every), ticks=0 < options.opt_level < 3),
         )
-        symbols = {**lowered.symbols, **self.runtime.cells}
+        symbols = {**lowered.symbols, **self.runtime.symbols}
         if 0 < options.opt_level < 3:
             region.ticks = ctypes.c_int64(options.tier_threshold)
             symbols["ticks"] = ctypes.addressof(region.ticks)

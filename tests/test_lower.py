@@ -22,6 +22,7 @@ from jitcore.backends.llvm import jit as jit_module
 from jitcore.backends.llvm.lower import LOWERINGS, Lowered, LowerOptions, explain, lower
 from jitcore.backends.reference import REGION, Program, word
 from jitcore.backends.reference.machine import Machine
+from jitcore.backends.runtime import runtime
 from jitcore.optimizer.ir import Block, Edge, FrameRec, Graph, Op, Slot, State, Value
 from jitcore.optimizer.registry import OPS
 
@@ -101,7 +102,8 @@ class Native:
             valid=ctypes.addressof(self.valid),
             options=LowerOptions(**options),
         )
-        self.module = linker().compile_ir(self.lowered.ir_text, self.lowered.symbols, ["region"], effort)
+        symbols = {**runtime().symbols, **self.lowered.symbols}
+        self.module = linker().compile_ir(self.lowered.ir_text, symbols, ["region"], effort)
         self.function = REGION(self.module.address("region"))
         self.buffer = (ctypes.c_int64 * (self.lowered.nbuf + 1))()
 

@@ -735,7 +735,7 @@ define i64 @region(i64 %f, i64 %t, i64 %b) {{
   ret i64 {exits[3].address}
 }}
 """
-    module = rt.jit.compile_ir(text, rt.cells, ["region"])
+    module = rt.jit.compile_ir(text, rt.symbols, ["region"])
     valid = ctypes.c_int64(1)
     entry = rt.install_loop(code, head, module.address("region"), 1, ctypes.addressof(valid))
     rt.set_deopt_every(1)

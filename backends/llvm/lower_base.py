@@ -240,6 +240,11 @@ class Emitter:
             self.globals[symbol] = text.format(symbol)
         return "@" + symbol
 
+    def routine(self, name: str, result: str, params: str) -> str:
+        """A native routine of the runtime; whoever links knows its address."""
+        self.globals.setdefault(name, f"declare {result} @{name}({params}) nounwind")
+        return "@" + name
+
     def intrinsic(self, name: str, signature: str) -> str:
         """An LLVM intrinsic, e.g. ("llvm.fabs.f64", "double (double)")."""
         result, params = signature.split(" ", 1)

@@ -11,7 +11,7 @@ import sys
 
 from ...abi import LAYOUT
 from ...optimizer.ir import Op
-from ...optimizer.ops.objects import HARMLESS
+from ...optimizer.ops.objects import DEPTH
 from .lower_base import NONNULL, TAGS, UNLIKELY, Emitter, lowering, templates
 
 COUNTS_ALL_REFERENCES = hasattr(sys, "gettotalrefcount")
@@ -225,11 +225,8 @@ def drop_is_safe(e: Emitter, op: Op, o: str) -> str:
     with e.when(e.let(f"icmp ne ptr {o}, null")) as arm:
         others = shared_text(e, o)
         with e.when(e.let(f"xor i1 {others}, true"), UNLIKELY) as last:
-            type_ = e.load("ptr", o, LAYOUT.OB_TYPE, "type")
-            harmless = "false"
-            for one in HARMLESS:
-                same = e.let(f"icmp eq ptr {type_}, {e.object(one)}")
-                harmless = e.let(f"or i1 {harmless}, {same}")
+            answer = e.let(f"call i64 {e.routine('jc_harmless', 'i64', 'ptr, i64')}(ptr {o}, i64 {DEPTH}){TAGS['alloc']}")
+            harmless = e.let(f"icmp ne i64 {answer}, 0")
         safe = last.phi("i1", harmless, "true")
     return arm.phi("i1", safe, "true")
 

@@ -603,6 +603,34 @@ def run_exit(frame, ts, desc, buf, door):
 
 
 @native
+def harmless(obj, depth):
+    """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    if kind == c.PyFloat_Type or kind == c.PyLong_Type or kind == c.PyUnicode_Type or kind == c.PyBool_Type:
+        return 1
+    if kind == c.PyBytes_Type or kind == c.PyComplex_Type or kind == c.PyRange_Type or obj == c._Py_NoneStruct:
+        return 1
+    items = 0
+    if kind == c.PyList_Type:
+        items = ld64(obj + LAYOUT.LIST_ITEMS)
+    elif kind == c.PyTuple_Type:
+        items = obj + LAYOUT.TUPLE_ITEMS
+    else:
+        return 0
+    if depth == 0:
+        return 0
+    n = ld64(obj + LAYOUT.OB_SIZE)
+    i = 0
+    while i < n:
+        item = ld64(items + 8 * i)
+        if item:
+            if harmless(item, depth - 1) == 0:
+                return 0
+        i += 1
+    return 1
+
+
+@native
 def long_value(obj, ok):
     """The value of an exact int that fits 64 bits; stores 1 to the word at `ok`, or 0 for anything else. No
     Python exception is left set."""

@@ -121,13 +121,22 @@ def shared(m: Any, o: int) -> bool:
 
 
 HARMLESS = (int, float, bool, str, bytes, complex, type(None), range)
+DEPTH = 3
+"""Levels of lists and tuples that are looked into."""
 
 
-@op("obj.drop_is_safe", "o", "b", reads="ref")
+@op("obj.drop_is_safe", "o", "b", reads="ref list")
 def drop_is_safe(m: Any, o: int) -> bool:
-    """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS
-    (int and float at least; a backend may know fewer)."""
-    return o == 0 or memory.refcount(o) != 1 or type(memory.object_at(o)) in HARMLESS
+    """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
+    it is a list or tuple of such things, at most DEPTH deep."""
+    return o == 0 or memory.refcount(o) != 1 or harmless(memory.object_at(o), DEPTH)
+
+
+def harmless(obj: object, depth: int) -> bool:
+    """Whether the end of the object runs no code. Items count whoever else holds them: a list may hold one object twice."""
+    if type(obj) in HARMLESS:
+        return True
+    return depth > 0 and type(obj) in (list, tuple) and all(harmless(item, depth - 1) for item in obj)  # type: ignore[attr-defined]
 
 
 @op("field.i", "o", "i", reads="field", imm="offset_name")

@@ -44,8 +44,6 @@ def fold(graph: Graph) -> int:
         kept: list[Op] = []
         for at, op in enumerate(block.ops):
             op.args[:] = map(repl.get, op.args)
-            if op.state is not None:
-                repl.state(op.state)
             answer = simplify(op)
             if answer is None:
                 kept.append(op)

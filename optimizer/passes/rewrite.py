@@ -39,12 +39,14 @@ class Replacements:
         return end
 
     def slot(self, slot: Slot) -> None:
-        work = [slot]
-        while work:
-            slot = work.pop()
-            if slot.values:
-                slot.values = tuple(self.get(v) for v in slot.values)
-            work += slot.parts
+        values = slot.values
+        if len(values) == 1:
+            if values[0] in self.table:
+                slot.values = (self.get(values[0]),)
+        elif values:
+            slot.values = tuple(map(self.get, values))
+        for part in slot.parts:
+            self.slot(part)
 
     def state(self, state: State) -> None:
         if state.result is not None:
@@ -55,27 +57,23 @@ class Replacements:
             for slot in frame.stack:
                 self.slot(slot)
 
-    def block(self, block: Block) -> None:
-        """Rewrite every use in the block."""
-        for op in block.ops:
-            op.args[:] = map(self.get, op.args)
-            if op.state is not None:
-                self.state(op.state)
-        self.end(block)
-
     def end(self, block: Block) -> None:
-        """Rewrite the uses of the block's terminator."""
+        """Rewrite the uses of the block's terminator, its state excepted."""
         if block.cond is not None:
             block.cond = self.get(block.cond)
         for edge in block.edges:
             edge.args[:] = map(self.get, edge.args)
-        if block.state is not None:
-            self.state(block.state)
 
     def graph(self, graph: Graph) -> None:
-        if self.table:
-            for block in graph.blocks:
-                self.block(block)
+        """Rewrite every use."""
+        if not self.table:
+            return
+        for block in graph.blocks:
+            for op in block.ops:
+                op.args[:] = map(self.get, op.args)
+            self.end(block)
+        for state in set(graph.states()):
+            self.state(state)
 
 
 def prune(graph: Graph) -> int:
