@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .tracing.recorder import Recorder, Recording
 
 EVENTS = ("recorded", "compiled", "refused", "invalidated")
-PACKAGES = ("jitcore", "jitcore.tracing", "jitcore.optimizer", "jitcore.backends")
+PACKAGES = ("jitcore", "jitcore.tracing", "jitcore.optimizer", "jitcore.backends", "llvmlite")
 TOOL = sys.monitoring.OPTIMIZER_ID
 JUMP = sys.monitoring.events.JUMP
 PY_START = sys.monitoring.events.PY_START
@@ -703,7 +703,8 @@ def is_reason(key: str) -> bool:
 
 @cache
 def own_folders() -> tuple[str, ...]:
-    """Where jitcore's own code lies (several folders in an editable install): it is never compiled."""
+    """Where jitcore's own code lies (several folders in an editable install) and that of the library it runs on, which runs
+    in the background too: it is never compiled."""
     specs = [find_spec(name) for name in PACKAGES]
     return tuple(place for s in specs if s is not None for place in s.submodule_search_locations or ())
 

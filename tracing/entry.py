@@ -44,13 +44,14 @@ def enter(t: Translator) -> None:
         else:
             frame.locals[k] = load_local(t, k, kind) if k in used else InFrame()
     stack: list[AV] = []
-    taken: list[tuple[int, Obj]] = []
+    taken: list[tuple[int, Obj, bool]] = []
     for depth, kind in enumerate(entry.stack):
         stack.append(load_stack(t, depth, kind, taken))
-    for depth, obj in taken:
+    for depth, obj, kept in taken:
         # Only now, when no entry guard can fail any more, references are moved out.
-        value = t.emit("frame.take_stack", imm=(depth,))
-        obj.value = value
+        obj.value = t.emit("frame.take_stack", imm=(depth,))
+        if not kept:
+            t.emit("obj.drop", obj.value)
     if entry.stack:
         t.emit("frame.lower_stack", imm=(0,))
     frame.stack = stack
@@ -98,8 +99,9 @@ def check(t: Translator, value: Value, kind: Any) -> None:
     t.emit("guard", t.emit("obj.type_is", value, imm=(kind,)), imm=(True,), state=mismatch())
 
 
-def load_stack(t: Translator, depth: int, kind: object, taken: list[tuple[int, Obj]]) -> AV:
-    """An operand-stack entry. A range iterator nobody else can see becomes its three numbers."""
+def load_stack(t: Translator, depth: int, kind: object, taken: list[tuple[int, Obj, bool]]) -> AV:
+    """An operand-stack entry. A range iterator nobody else can see becomes its three numbers, and ends. `taken` collects what
+    has to be moved out of the frame, and whether the region goes on using it."""
     if kind == "tagged":
         return Tagged(t.emit("frame.stack_tagged", imm=(depth,), state=mismatch()))
     value = t.emit("frame.stack", imm=(depth,))
@@ -108,7 +110,7 @@ def load_stack(t: Translator, depth: int, kind: object, taken: list[tuple[int, O
         return Null()
     check(t, value, kind)
     made = Obj(value, kind, OWNED)  # type: ignore[arg-type]
-    taken.append((depth, made))
+    taken.append((depth, made, kind is not RANGE_ITERATOR))
     if kind is RANGE_ITERATOR:
         t.emit("guard", t.emit("frame.stack_unique", imm=(depth,)), imm=(True,), state=mismatch())
         start = t.emit("field.i", value, imm=("RANGEITER_START",))
