@@ -293,7 +293,7 @@ class Recorder:
             seen.saw_callee(target)
         if type(target) is FunctionType and not target.__code__.co_flags & NOT_FOLLOWED:
             self.follow(target.__code__)
-        elif isinstance(target, type):
+        elif issubclass(type(target), type):  # isinstance would ask the object, and a poison operand raises at any question
             init = next((b.__dict__["__init__"] for b in target.__mro__ if "__init__" in b.__dict__), None)
             if type(init) is FunctionType:
                 self.follow(init.__code__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...optimizer.ir import Op
-from .lower_base import Emitter, lowering
+from .lower_base import UNLIKELY, Emitter, lowering
 from .lower_objects import drop_text
 
 ARGUMENTS_OFFSET = -(1 << 63)
@@ -22,9 +22,17 @@ def c_call(e: Emitter, op: Op, result: str, args: tuple[str, ...]) -> str:
     return e.let(f"call {result} {e.function(name, result, ', '.join(params))}({', '.join(operands)})")
 
 
-@lowering("call.object", "call.closed")
+@lowering("call.object")
 def call_object(e: Emitter, op: Op, *args: str) -> str:
     return c_call(e, op, "ptr", args)
+
+
+@lowering("call.closed")
+def call_closed(e: Emitter, op: Op, *args: str) -> str:
+    made = c_call(e, op, "ptr", args)
+    with e.when(e.let(f"icmp eq ptr {made}, null"), UNLIKELY):
+        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
+    return made
 
 
 @lowering("call.status")

@@ -69,6 +69,7 @@ class Machine:
         if raised is not None:
             trace = raised.__traceback__
             self.pending = raised.with_traceback(trace.tb_next if trace is not None else None)
+            raised = trace = None  # they lead back to this frame, which would keep the exception alive
             return failed
         return int(result or 0)
 
