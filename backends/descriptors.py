@@ -31,7 +31,7 @@ from enum import IntEnum
 from ..abi import LAYOUT, memory
 from ..optimizer.ir import FrameRec, Graph, Slot, State, Value
 
-KINDS = {"resume": 0, "return": 1, "mismatch": 2, "error": 3}
+KINDS = {"resume": 0, "return": 1, "mismatch": 2, "error": 3, "suspended": 4}
 POISON_WORDS = {"null": 0, "poison": 1, "none": 2, "empty": 3}
 HEADER_WORDS = 8
 TEMP_WORDS = 4

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import ctypes
 import dis
+import mmap
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .reference import ReferenceBackend
 
 METH_FASTCALL = 0x80
+LOG_BYTES = 256 << 20
+"""Room for the states of all direct functions that a C stack can hold; their frames there are about as large."""
 CO_VARARGS, CO_VARKEYWORDS, CO_GENERATORS = 0x04, 0x08, 0x20 | 0x80 | 0x200
 
 # Routines for compiled code and for this module; the rest is called by them.
@@ -98,6 +101,7 @@ CELLS = {
     "force_target": S.FORCE_TARGET,
     "forced": S.FORCED,
     "pending_error": S.PENDING_ERROR,
+    "log_top": S.LOG_TOP,
 }
 ROUTINES = ("harmless",)
 """Of HELPERS, those that compiled code calls."""
@@ -154,14 +158,23 @@ class Entry:
     """A region's place in a door's chain: the words the door reads. `keep` holds whatever the code needs. `ticks` is
     the address of an i64 counted down while the entry is used (0: not counted); below 0 the hook tier_up is called."""
 
-    def __init__(self, fn: int, nbuf: int, valid_address: int, keep: object = None, ticks: int = 0) -> None:
-        self.words = (ctypes.c_int64 * (S.ENTRY_BYTES // 8))(fn, 0, nbuf, valid_address, 0, 0, 0, 0, ticks)
+    def __init__(
+        self, fn: int, nbuf: int, valid_address: int, keep: object = None, ticks: int = 0, direct: int = 0
+    ) -> None:
+        self.words = (ctypes.c_int64 * (S.ENTRY_BYTES // 8))(fn, 0, nbuf, valid_address, 0, 0, 0, 0, ticks, direct)
         self.address = ctypes.addressof(self.words)
         self.keep = keep
 
-    def replace(self, fn: int) -> None:
+    @property
+    def direct_cell(self) -> int:
+        """The address of the word with the address of the function's code for direct calls."""
+        return self.address + S.E_DIRECT
+
+    def replace(self, fn: int, direct: int = 0) -> None:
         """Other code for the same frame states, from the next run on; it is not counted."""
         self.words[S.E_TICKS // 8] = 0
+        if direct:
+            self.words[S.E_DIRECT // 8] = direct
         self.words[S.E_FN // 8] = fn
 
     def word(self, offset: int) -> int:
@@ -232,7 +245,7 @@ class Runtime:
         self.start_callback = self._builtin("start_callback")
         self._chains: dict[tuple[int, int], list[Entry]] = {}
         self._codes: dict[int, CodeType] = {}
-        self._functions: dict[int, tuple[FunctionType, int, Entry]] = {}
+        self._functions: dict[int, tuple[FunctionType, int, list[Entry]]] = {}
         self._retired: list[Entry] = []
         self._weak: dict[tuple[int, int], weakref.ref[Any]] = {}
         self._watch_ids: dict[str, int] = {}
@@ -296,6 +309,9 @@ class Runtime:
         self.state[S.LOOP_THRESHOLD // 8] = 1000
         self.state[S.FUNCTION_THRESHOLD // 8] = 1000
         self.state[S.MAX_ROWS // 8] = 1 << 18
+        self._log = mmap.mmap(-1, LOG_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # memory that is not touched costs nothing
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self._log))
+        self.state[S.LOG_BASE // 8] = self.state[S.LOG_TOP // 8] = address
         self.state[S.FORCE_TARGET // 8] = 1
         if LAYOUT.TS_C_RECURSION:
             self.state[S.C_UNITS // 8] = memory.read32s(memory.thread_state() + LAYOUT.TS_C_RECURSION)
@@ -359,7 +375,7 @@ class Runtime:
         if self._reference is None:
             from .reference import ReferenceBackend
 
-            self._reference = ReferenceBackend(self.cell("pending_error"))
+            self._reference = ReferenceBackend(self.cell("pending_error"), log_cell=self.cell("log_top"))
         return self._reference
 
     # -- loop doors
@@ -439,10 +455,13 @@ class Runtime:
 
     # -- function doors
 
-    def install_function(self, func: FunctionType, entry: Entry, resume_ip: int, return_ip: int = 0) -> None:
+    def install_function(
+        self, func: FunctionType, entry: Entry, resume_ip: int, return_ip: int = 0, others: Sequence[Entry] = ()
+    ) -> None:
         """Put a region in front of a function. `resume_ip`: address of its RESUME instruction; `return_ip`:
-        of any RETURN_VALUE or RETURN_CONST (0: found here). The function keeps its identity; the region
-        stands for its present code. Raises ValueError for functions that cannot have a door."""
+        of any RETURN_VALUE or RETURN_CONST (0: found here); `others`: regions of this function alone, to be tried after
+        the first. The function keeps its identity; the regions stand for its present code. Raises ValueError for
+        functions that cannot have a door."""
         code = func.__code__
         if code.co_flags & (CO_VARARGS | CO_VARKEYWORDS | CO_GENERATORS) or code.co_kwonlyargcount:
             raise ValueError(
@@ -452,8 +471,11 @@ class Runtime:
             raise ValueError("functions with cell variables have no door")
         known = self._functions.get(id(func))
         version = known[1] if known else memory.read32(id(func) + LAYOUT.FUNC_VERSION)
+        entries = [entry, *others]
+        for first, second in zip(entries, [*others, None], strict=True):
+            first.words[S.E_NEXT // 8] = second.address if second is not None else 0
         if known:
-            self._retired.append(known[2])
+            self._retired += [e for e in known[2] if e not in entries]
         elif memory.read64(id(func) + LAYOUT.FUNC_VECTORCALL) != self.state[S.FUNCTION_VECTORCALL // 8]:
             raise ValueError("somebody else's vectorcall is in the function")
         row = self._function_row(id(func))
@@ -470,7 +492,7 @@ class Runtime:
         memory.write64(row + S.F_ENTRY, 0)
         for offset, word in words.items():  # the entry comes last
             memory.write64(row + offset, word)
-        self._functions[id(func)] = func, version, entry
+        self._functions[id(func)] = func, version, entries
         self._codes[id(code)] = code
         if not known:
             self._set_vectorcall(func, self.helper("function_entry"))
@@ -487,7 +509,7 @@ class Runtime:
         memory.write64(id(func) + LAYOUT.FUNC_VECTORCALL, plain)
         if not changed:
             memory.write32(id(func) + LAYOUT.FUNC_VERSION, known[1])
-        self._retired.append(known[2])
+        self._retired += known[2]
         self.sweep()
 
     # -- watchers

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .regions import Compiler, ExitPlace, LoopSite, Region
     from .tracing.profile import ProfileStore
     from .tracing.recorder import Recorder, Recording
+    from .tracing.translate import DirectTarget, Entry
 
 EVENTS = ("recorded", "compiled", "refused", "invalidated")
 PACKAGES = ("jitcore", "jitcore.tracing", "jitcore.optimizer", "jitcore.backends", "llvmlite")
@@ -46,6 +47,10 @@ GRANT = 0.25  # seconds of CPU time for better code that every process has
 FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
 MAX_TRIES = 2
+MAX_MISSES = 6
+MAY_CHANGE = ("needs_frame", "not_profitable")
+"""Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
+WORTH_A_DOOR = 30  # bytecodes of a function that nobody marked, without loops or recursion
 NO_DOOR = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, generators and coroutines
 
 _active: Engine | None = None
@@ -135,7 +140,7 @@ class Engine:
             self._use_callback()
         self.everything = self.everything or everything
         if self.everything:
-            sys.monitoring.set_events(TOOL, JUMP)
+            sys.monitoring.set_events(TOOL, JUMP | PY_START)
         for code in self.registered.values():
             self._arm(code, JUMP | PY_START)
 
@@ -346,8 +351,8 @@ class Engine:
             return sys.monitoring.DISABLE
 
     def _wants_function(self, code: CodeType) -> bool:
-        """Functions get a door of their own when the user marked them; others are walked into from hot loops."""
-        return id(code) in self.registered
+        """Which functions may get a door of their own. Most are walked into from hot loops and need none."""
+        return self.everything or id(code) in self.registered
 
     def _start_runtime(self) -> bool | None:
         """Native callbacks from here on. False where llvmlite is missing or broken: said once, the program runs on. None
@@ -376,6 +381,7 @@ class Engine:
         self.runtime.set_threshold(self.options.threshold, self.options.function_threshold)
         self.runtime.set_deopt_every(self.options.deopt_every)
         self.compiler = Compiler(self.runtime, self.options, self.profiles)
+        self.compiler.direct = self._direct_target
         self._use_callback()
         return True
 
@@ -434,24 +440,53 @@ class Engine:
         if self.recorder.busy():
             self._again(site, 50)
         elif site.state == "live":
-            self._door(site, site.regions[-1], func)
-            self._again(site, 1)
+            self._another_call(site, func)
         elif site.state == "recorded":
             self._compile(site, frame)
         else:
             self._record(site, frame, FUNCTION, 1)
         return None
 
+    def _direct_target(self, func: FunctionType) -> DirectTarget | None:
+        """The function's code for direct calls, if there is some."""
+        site = self.sites.get((id(func.__code__), FUNCTION))
+        for region in site.regions if site is not None else ():
+            if region.target is not None and region.target.func is func and region.state == "live" and region.valid.value:
+                return region.target
+        return None
+
+    def _another_call(self, site: LoopSite, func: FunctionType) -> None:
+        """A call that went past a function's native code: of another function object with that code, or with arguments of
+        other types. Often enough, and those get code of their own."""
+        if not any(f is func for f in site.functions):
+            fitting = [r for r in site.regions if r.target is None or r.target.func is func]
+            if fitting:
+                self._door(site, fitting[-1], func)
+                self._again(site, 1)
+                return
+        site.misses += 1
+        if site.misses > MAX_MISSES or len(site.regions) >= self._options_of(site.code).max_versions:
+            self._again(site, 1 << 30)
+            return
+        site.state = "new"
+        self._again(site, 20 * site.misses)
+
     def _door(self, site: LoopSite, region: Region, func: FunctionType) -> None:
         """Put the region in front of a function object of its code (each closure has its own)."""
         assert self.runtime is not None
-        if any(f is func for f in site.functions) or len(site.functions) >= MAX_DOORS:
+        if region.target is not None:
+            if region.target.func is not func:
+                return
+        elif any(f is func for f in site.functions) or len(site.functions) >= MAX_DOORS:
             return
         from .tracing.decode import code_info
 
         info = code_info(site.code)
-        self.runtime.install_function(func, region.entry, id(site.code) + code_offset() + info.resume_offset)
-        site.functions.append(func)
+        others = [r.entry for r in site.regions if r is not region and r.target is not None and r.target.func is func]
+        resume = id(site.code) + code_offset() + info.resume_offset
+        self.runtime.install_function(func, region.entry, resume, others=others)
+        if not any(f is func for f in site.functions):
+            site.functions.append(func)
 
     def _hot_loop(self, code: CodeType, target: int, frame: int) -> Any:
         """A loop's counter ran out: record it, or compile what was recorded."""
@@ -501,7 +536,7 @@ class Engine:
     def _compile(self, site: LoopSite, frame: int) -> None:
         from .backends.llvm.jit import CompileError
         from .backends.runtime import Entry as DoorEntry
-        from .regions import entry_of, function_entry_of, function_of
+        from .regions import MAX_ATTEMPTS, entry_of, function_entry_of, function_of
         from .tracing.recorder import watcher
         from .tracing.translate import Refused, TranslationError
 
@@ -509,12 +544,16 @@ class Engine:
         site.attempts += 1
         site.state = "compiled"
         start = perf_counter()
+        options = self._options_of(site.code)
         try:
             whole = site.offset == FUNCTION
             found = function_entry_of(site.code, frame) if whole else entry_of(site.code, site.offset, frame)
-            region = self.compiler.compile(found, self._options_of(site.code))
+            region = self._compile_function(site, found, frame) if whole else self.compiler.compile(found, options)
         except Refused as refused:
             self._give_up(site, refused.reason, refused.detail)
+            if whole and refused.reason in MAY_CHANGE and site.attempts < MAX_ATTEMPTS:
+                site.state = "new"
+                self._again(site, options.function_threshold << 2 * site.attempts)
             return
         except (TranslationError, CompileError) as error:
             self._give_up(site, "internal_error", str(error))
@@ -538,7 +577,12 @@ class Engine:
         if not region.valid.value:
             self._again(site, 100)
             return
-        region.entry = DoorEntry(region.address, region.nbuf, region.flag_address, region.native, region.ticks_address)
+        region.entry = DoorEntry(
+            region.address, region.nbuf, region.flag_address, region.native, region.ticks_address, region.direct_address
+        )
+        if region.target is not None:
+            region.target.cell, region.target.valid = region.entry.direct_cell, region.flag_address
+            region.target.reference = region.native
         self.entries[region.entry.address] = region
         site.regions.append(region)
         if whole:
@@ -593,6 +637,29 @@ class Engine:
             self._refuse("llvm_error" if isinstance(error, CompileError) else "out_of_memory", region.name, str(error))
         self.upgrade_seconds += thread_time() - start
         log.info(f"better code for {region.name}: {region.tier}")
+
+    def _compile_function(self, site: LoopSite, found: Entry, frame: int) -> Region:
+        """A function as one without a frame; where it needs one, with a frame if the user asked for the function.
+        Raises what `Compiler.compile` raises."""
+        from .regions import function_of
+        from .tracing.decode import code_info
+        from .tracing.translate import Refused
+
+        assert self.compiler is not None
+        options = self._options_of(site.code)
+        found.direct = function_of(frame)
+        try:
+            region = self.compiler.compile(found, options)
+        except Refused as refused:
+            if refused.reason != "needs_frame" or id(site.code) not in self.registered:
+                raise
+            found.direct = None
+            return self.compiler.compile(found, options)
+        if id(site.code) not in self.registered and not region.translation.recursive:
+            info = code_info(site.code)
+            if not info.loops and len(info.instructions) < WORTH_A_DOOR:
+                raise Refused("not_profitable", f"{len(info.instructions)} instructions and no loop")
+        return region
 
     def _heat(self, region: Region, site: LoopSite) -> None:
         """Which exits ask for a recording of what is behind them, and after how many times: each new version of a region

@@ -35,6 +35,10 @@ class Reason(Enum):
         "An inlined function calls code that may look at frames at a place where none can be built; "
         "the call stays in the interpreter."
     )
+    NEEDS_FRAME = (
+        "The function calls code that may look at its frame, so it stays a function of the interpreter; "
+        "loops in it are compiled."
+    )
     STACK_LAYOUT = "The operand stack holds something here that cannot be rebuilt when native code is left."
     MODULE_LEVEL_NAMES = (
         "Code outside functions keeps its variables in a dictionary that is not a plain dict; "

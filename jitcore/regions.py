@@ -15,6 +15,7 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
+from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ from .optimizer import passes
 from .optimizer.ir import Graph, State
 from .tracing.decode import code_info
 from .tracing.profile import ProfileStore
-from .tracing.translate import Entry, Limits, Refused, Translation, translate
+from .tracing.entry import door_graph
+from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation, translate
 
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
@@ -54,6 +56,9 @@ class Region:
     native: Any
     compile_seconds: float
     made_for: Entry
+    target: DirectTarget | None = None
+    """Of a function without a frame: how it is called directly."""
+    direct_address: int = 0
     ticks: Any = None
     upgrade: Upgrade | None = None
     entry: Any = None
@@ -82,7 +87,7 @@ class Upgrade:
 
     ir_text: str
     symbols: dict[str, int]
-    name: str
+    exports: list[str]
     effort: str
 
 
@@ -101,6 +106,7 @@ class LoopSite:
     attempts: int = 0
     remakes: int = 0
     recordings: int = 0
+    misses: int = 0
     reason: str = ""
     functions: list[FunctionType] = field(default_factory=list)
     tried: Counter[ExitPlace] = field(default_factory=Counter)
@@ -123,6 +129,7 @@ class Compiler:
         self.serial = itertools.count(1)
         self.timings: dict[str, float] = {}
         self.unstable: dict[tuple[int, str], int] = {}
+        self.direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
 
     def is_unstable(self, namespace: dict[str, Any], name: str) -> bool:
         return self.unstable.get((id(namespace), name), 0) >= 3
@@ -135,19 +142,24 @@ class Compiler:
             inline_depth=o.max_inline_depth,
             inline_ops=o.max_inline_size,
         )
-        return translate(entry, self.profiles, limits, self.is_unstable)
+        return translate(entry, self.profiles, limits, self.is_unstable, self.direct)
 
     def compile(self, entry: Entry, options: Options | None = None) -> Region:
         """A region for the entry. Raises Refused, TranslationError, CompileError, MemoryError."""
         start = perf_counter()
         translation = self.translate(entry, options)
-        if entry.function_door and translation.opaque and not code_info(entry.code).loops:
+        if entry.function_door and entry.direct is None and translation.opaque and not code_info(entry.code).loops:
             # A real frame, made and true at each call it does: the interpreter is better at that.
             raise Refused("call_bound", f"{translation.opaque} calls out of native code and no loop")
         self.note("translate", start)
-        self.optimise(translation.graph)
+        graph, direct, target = translation.graph, None, translation.target
+        self.optimise(graph)
+        if target is not None:
+            graph, direct = door_graph(target), graph
         start_descriptors = perf_counter()
-        descriptors = build_all(translation.graph, self.exit_ids, 0)
+        descriptors = build_all(graph, self.exit_ids, 0)
+        if direct is not None:
+            descriptors |= build_all(direct, self.exit_ids, 0)
         self.note("descriptors", start_descriptors)
         valid = ctypes.c_int64(1)
         name = f"jitcore_{next(self.serial)}"
@@ -164,7 +176,8 @@ class Compiler:
             0.0,
             entry,
         )
-        self.link(region, translation.graph, name, options or self.options)
+        region.target = target
+        self.link(region, graph, direct, name, options or self.options)
         region.compile_seconds = perf_counter() - start
         return region
 
@@ -174,14 +187,14 @@ class Compiler:
         passes.run(graph, "all" if chosen == ("all",) else chosen, self.timings, self.options.verify)
         self.note("passes", start)
 
-    def link(self, region: Region, graph: Graph, name: str, options: Options) -> None:
+    def link(self, region: Region, graph: Graph, direct: Graph | None, name: str, options: Options) -> None:
         """Make the region's code: by the reference backend, or quick code that counts its use, or the best at once."""
         valid, descriptors = region.flag_address, region.descriptors
         if self.options.backend == "reference":
-            region.native = self.runtime.reference_backend().compile(graph, descriptors, valid)
+            region.native = self.runtime.reference_backend().compile(graph, descriptors, valid, direct)
             region.address, region.tier = region.native.address, "reference"
             return
-        from .backends.llvm.lower import LowerOptions, lower
+        from .backends.llvm.lower import LowerOptions, direct_name, lower
 
         start = perf_counter()
         quick = options.opt_level < 3
@@ -191,19 +204,23 @@ class Compiler:
             lambda state: descriptors[state].address,
             valid=valid,
             options=LowerOptions(deopt=bool(self.options.deopt_every), ticks=0 < options.opt_level < 3),
+            direct=direct,
         )
+        exports = [name] if direct is None else [name, direct_name(name)]
         symbols = {**lowered.symbols, **self.runtime.symbols}
         if 0 < options.opt_level < 3:
             region.ticks = ctypes.c_int64(options.tier_threshold)
             symbols["ticks"] = ctypes.addressof(region.ticks)
             effort = "quick" if options.opt_level == 1 else "full"
-            region.upgrade = Upgrade(lowered.ir_text, symbols, name, effort)
+            region.upgrade = Upgrade(lowered.ir_text, symbols, exports, effort)
         self.note("lower", start)
         start = perf_counter()
         region.tier = "none" if quick else "full"
-        module = self.runtime.jit.compile_ir(lowered.ir_text, symbols, [name], region.tier)
+        module = self.runtime.jit.compile_ir(lowered.ir_text, symbols, exports, region.tier)
         self.note("llvm", start)
         region.native, region.address = [module, lowered], module.address(name)
+        if direct is not None:
+            region.direct_address = module.address(exports[1])
 
     def upgrade(self, region: Region, alone: bool = False) -> None:
         """Better code for a region, in place of its quick code. `alone`: in a thread in the background. Raises
@@ -214,9 +231,9 @@ class Compiler:
         region.upgrade = None
         start = perf_counter()
         code = self.runtime.jit.compile_object(work.ir_text, work.effort, alone)
-        module = self.runtime.jit.link(code, work.symbols, [work.name], work.name)
+        module = self.runtime.jit.link(code, work.symbols, work.exports, work.exports[0])
         region.native.append(module)
-        region.entry.replace(module.address(work.name))
+        region.entry.replace(*map(module.address, work.exports))
         region.tier = work.effort
         region.compile_seconds += perf_counter() - start
         self.note("upgrade", start)

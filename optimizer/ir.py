@@ -59,6 +59,12 @@ class Op:
     def name(self) -> str:
         return self.info.name
 
+    def consumed(self) -> list[Value]:
+        """The references that the operation takes over."""
+        if -1 in self.info.consumes:
+            return [a for a in self.args if a.repr == "o"]
+        return [self.args[n] for n in self.info.consumes]
+
     def __repr__(self) -> str:
         return f"<{self.name} {self.args} {self.imm}>"
 
@@ -119,7 +125,8 @@ class State:
     """A frame state: frames outermost first, what kind of exit it is and why it is taken.
 
     kind: resume (go on at the innermost frame's offset), return (value = result), mismatch (entry guard: nothing
-    was touched), error (a Python exception is set). `when` says whether the state describes the moment before or
+    was touched), error (a Python exception is set), suspended (all frames wait for their callee, which has left
+    itself: see ops/direct.py). `when` says whether the state describes the moment before or
     after the current bytecode; the verifier holds opaque operations and what follows them to it.
     """
 
@@ -195,11 +202,21 @@ class Block:
         return f"<block {self.label}>"
 
 
-class Graph:
-    """A single-entry graph of blocks; `blocks[0]` is the entry and has no parameters."""
+@dataclass(frozen=True)
+class Signature:
+    """How native code calls a function directly: the representations of its parameters and of its result."""
 
-    def __init__(self, name: str) -> None:
+    params: str
+    result: str
+
+
+class Graph:
+    """A single-entry graph of blocks; `blocks[0]` is the entry and has no parameters. With a signature it is a function
+    for direct calls, without a frame of the interpreter (see ops/direct.py)."""
+
+    def __init__(self, name: str, signature: Signature | None = None) -> None:
         self.name = name
+        self.signature = signature
         self.blocks: list[Block] = []
 
     def block(self, label: str) -> Block:

@@ -30,7 +30,7 @@ class GuardFailed(Exception):
 
 @dataclass(frozen=True)
 class OpInfo:
-    """One primitive. `operands` has a letter an operand; a trailing '*' repeats the last letter (variadic)."""
+    """One primitive. `operands` has a letter an operand; a trailing '*' repeats the last letter (variadic), '?' is any."""
 
     name: str
     operands: str

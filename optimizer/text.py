@@ -29,11 +29,11 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 
 from . import ops as _ops  # noqa: F401  (fills the registry)
-from .ir import Block, Edge, FrameRec, Graph, Op, Slot, State, Value
+from .ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
 from .registry import OPS
 
 SINGLETONS = {"None": None, "True": True, "False": False, "Ellipsis": ...}
-KINDS = ("resume", "return", "mismatch", "error")
+KINDS = ("resume", "return", "mismatch", "error", "suspended")
 COMPOUND = ("range_iter", "range", "tuple")
 BY_IDENTITY = ("object",)
 
@@ -109,6 +109,8 @@ class Printer:
     def graph(self, graph: Graph) -> str:
         number_all(graph)
         lines = [f"graph {quote(graph.name)}"]
+        if graph.signature is not None:
+            lines[0] += f" direct({quote(graph.signature.params)}, {quote(graph.signature.result)})"
         for block in graph.blocks:
             params = ", ".join(f"%{v.number}:{v.repr}" for v in block.params)
             note = f"  ; {block.note}" if block.note else ""
@@ -322,6 +324,10 @@ class Parser:
     def graph(self) -> Graph:
         self.expect("graph")
         graph = Graph(ast.literal_eval(self.take("string")))
+        if self.accept("direct"):
+            self.expect("(")
+            params, result = self.items(")", lambda: ast.literal_eval(self.take("string")))
+            graph.signature = Signature(str(params), str(result))
         while self.accept("block"):
             block = self.block()
             graph.blocks.append(block)

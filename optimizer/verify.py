@@ -22,7 +22,7 @@ from .ir import REPRS, Block, Graph, Op, Slot, State, Value
 from .registry import OPS
 from .text import number_all, show_op, show_state
 
-KINDS = ("resume", "return", "mismatch", "error")
+KINDS = ("resume", "return", "mismatch", "error", "suspended")
 SLOT_VALUES = {
     "null": ("",),
     "box": ("i", "f", "b"),
@@ -39,7 +39,7 @@ SLOT_VALUES = {
 POISON = ("null", "poison", "none", "empty")
 OBSERVABLE = frozenset({"any", "list", "field"})
 QUIET = frozenset({"poll"})
-BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "field.o"})
+BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "field.o", "door.arg"})
 UNCOUNTED = frozenset({"const.o", "obj.box_bool", "obj.null"})
 
 Key = tuple[tuple[int, int], ...]
@@ -62,6 +62,8 @@ def matches(operands: str, args: list[Value]) -> bool:
     reprs = "".join(a.repr for a in args)
     if operands.endswith("*"):
         fixed, letter = operands[:-2], operands[-2]
+        if letter == "?":
+            return reprs.startswith(fixed)
         return reprs.startswith(fixed) and set(reprs[len(fixed) :]) <= {letter}
     return reprs == operands
 
@@ -146,7 +148,7 @@ class Verifier:
         self.where += f"\n  state {show_state(state)}"
         if state.kind not in KINDS or state.when not in ("before", "after"):
             self.fail("unknown kind of state")
-        if not state.frames and state.kind not in ("mismatch", "return"):
+        if not state.frames and state.kind not in ("mismatch", "return", "suspended"):
             self.fail("the state has no frame")
         if (state.result is not None) != (state.kind == "return"):
             self.fail("return states, and no others, have a result")
@@ -242,10 +244,10 @@ class Verifier:
                 self.where = f"{block.label}: {show_op(op)}"
                 if op.state is not None:
                     self.steals(op.state, owned, gone)
-                for n in range(len(op.args)) if -1 in op.info.consumes else op.info.consumes:
-                    gone[op.args[n]] += 1
-                    if gone[op.args[n]] > owned[op.args[n]] + makes_reference(op.args[n]):
-                        self.fail(f"{op.args[n]} is consumed more often than it is owned")
+                for value in op.consumed():
+                    gone[value] += 1
+                    if gone[value] > owned[value] + makes_reference(value):
+                        self.fail(f"{value} is consumed more often than it is owned")
             if block.state is not None:
                 self.where = f"{block.label}: exit {show_state(block.state)}"
                 self.steals(block.state, owned, gone)

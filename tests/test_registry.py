@@ -16,14 +16,14 @@ DOMAINS = {"frame", "list", "field", "ref", "any", "alloc"}
 @pytest.mark.parametrize("info", OPS.values(), ids=list(OPS))
 def test_declaration(info: OpInfo) -> None:
     assert info.doc, "says what it does"
-    assert set(info.operands.rstrip("*")) <= set(REPRS)
+    assert set(info.operands.rstrip("*")) <= {*REPRS, "?"}
     assert info.operands.count("*") == info.operands.endswith("*")
     assert info.result in ("", *REPRS)
     assert info.reads <= DOMAINS and info.writes <= DOMAINS
     fixed = len(info.operands.rstrip("*"))
     assert all(n == -1 or 0 <= n < fixed and info.operands[n] == "o" for n in info.consumes)
     assert not info.commutes or len(info.operands) == 2 and info.operands[0] == info.operands[1]
-    assert not (info.guard and info.writes), "a guard that fails must have done nothing"
+    assert not (info.guard and info.writes) or info.name.startswith("direct.call"), "a guard that fails must have done nothing"
 
 
 @pytest.mark.parametrize("info", OPS.values(), ids=list(OPS))

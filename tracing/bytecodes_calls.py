@@ -6,12 +6,12 @@ import inspect
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from ..optimizer.ir import State
+from ..optimizer.ir import Slot, State, Value
 from .bytecode_table import bytecode
 from .decode import Ins, code_info
 from .intrinsics import INTRINSICS, METHODS
-from .translate import Frame, Leave, Restart, owned_parts
-from .values import AV, OWNED, Const, Null, Obj
+from .translate import TYPE_OF, Frame, Leave, Restart, owned_parts
+from .values import AV, OWNED, Const, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         method = METHODS.get(id(target.obj))
         if method is not None and method(t, args, operands):
             return
-        if type(target.obj) is FunctionType and walk_into(t, ins, target.obj, args, operands):
-            return
+        if type(target.obj) is FunctionType:
+            if walk_into(t, ins, target.obj, args, operands) or call_directly(t, ins, target.obj, args, operands):
+                return
     opaque_call(t, target, args, npop, kwnames)
 
 
@@ -138,6 +139,82 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
     return True
 
 
+def call_directly(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:
+    """Call native code of the function, which has no frame as long as it does not leave; False where there is none that
+    takes these arguments. References are lent: whatever holds them must go on doing so until the callee is done, or has a
+    frame of its own."""
+    own = t.own_target
+    target = own if own is not None and own.func is func else t.memory.direct(func)
+    if target is None:
+        return False
+    given: list[AV] = [*args]
+    missing = len(target.kinds) - len(given)
+    defaults = func.__defaults__ or ()
+    if missing < 0 or missing > len(defaults):
+        return False
+    given += [Const(d) for d in defaults[len(defaults) - missing :]] if missing else []
+    if any(owned_parts(av) for av in operands[:2] if av not in args):
+        return False
+    for av, kind in zip(given, target.kinds, strict=True):
+        known = t.type_of(av)
+        if known is None and isinstance(av, Obj):
+            t.ensure_type(av, kind)
+        elif known is not kind:
+            return False
+    values: list[Value] = []
+    spent: list[AV] = []
+    for av, repr_ in zip(given, target.signature.params, strict=True):
+        if repr_ == "o":
+            if not (isinstance(av, Const) or isinstance(av, Obj) and av.owner.kind in ("local", "forever")):
+                return False
+            values.append(t.boxed(av))
+        else:
+            n = t.number(av)
+            if n is None:
+                return False  # an int beyond 64 bits
+            values.append(n.value)
+            spent.append(av)
+    t.emit("direct.ready", imm=("self" if target is own else target,))
+    t.drop_check(*spent)
+    t.watches[("function", id(func), "")] = ("function", func, None)
+    t.constants[id(func)] = func
+    t.promote_heap()
+    for av in spent:
+        t.drop(av)
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    t.frame.call = ins
+    state = t.suspended_state()
+    t.frame.call = None
+    result = t.emit(f"direct.call_{target.signature.result}", *values, imm=("self" if target is own else target,), state=state)
+    if target is own:
+        t.recursive = True
+    else:
+        t.targets.append(target)
+    t.push(Num(result) if target.signature.result != "o" else Obj(result, None, OWNED))
+    return True
+
+
+def return_directly(t: Translator, result: AV, on_stack: bool) -> None:
+    """The end of a function without a frame: what its locals own goes, the result is handed over as the signature says
+    (anything else as an object, by the way of those that leave)."""
+    wanted = t.graph.signature.result if t.graph.signature is not None else "o"
+    number = t.number(result, {TYPE_OF[wanted]}) if wanted != "o" else None
+    t.drop_check(*t.frame.locals)
+    if number is not None:
+        t.drop_check(result)
+    t.promote(lambda o: o.owner.kind == "local")
+    if number is not None:
+        slot = t.slot(Num(number.value))
+        t.drop(result)
+    else:
+        t.reject_hidden(result)
+        slot = Slot("steal", (t.owned_value(result),))
+    for av in t.frame.locals:
+        t.drop(av)
+    t.current.exit(State("return", (), "return", slot))
+    t.block = None
+
+
 @bytecode("RETURN_VALUE")
 def return_value(t: Translator, ins: Ins) -> None:
     finish(t, t.peek(), on_stack=True)
@@ -151,6 +228,9 @@ def return_const(t: Translator, ins: Ins) -> None:
 def finish(t: Translator, result: AV, on_stack: bool) -> None:
     """A callee's end: its locals go, the caller goes on behind its call. The door's own frame is left to the
     interpreter."""
+    if len(t.frames) == 1 and t.real < 0:
+        return_directly(t, result, on_stack)
+        return
     if len(t.frames) == 1:
         if not t.entry.function_door:
             raise Leave("return")

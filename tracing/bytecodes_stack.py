@@ -71,7 +71,7 @@ def load_fast_and_clear(t: Translator, ins: Ins) -> None:
     av = frame.locals[ins.arg]
     if isinstance(av, InFrame):
         raise Leave("unsupported_bytecode", "comprehension over an untouched local")
-    root = len(t.frames) == 1
+    root = t.in_real_frame()
     if root and isinstance(av, Obj):
         raise Leave("unsupported_bytecode", "comprehension hides an object local")
     if isinstance(av, Obj):
@@ -111,7 +111,7 @@ def store_local(t: Translator, slot: int, av: AV) -> None:
     if isinstance(av, Obj):
         t.own(av)
     t.promote(lambda o: o.owner == local_owner(depth, slot), keep=av)
-    if depth:
+    if not t.in_real_frame():
         frame.locals[slot] = av
         t.drop(old)
         return
@@ -138,7 +138,7 @@ def prepare_stored(t: Translator, av: AV, root: bool) -> None:
 @bytecode("STORE_FAST", "STORE_FAST_MAYBE_NULL")
 def store_fast(t: Translator, ins: Ins) -> None:
     av = t.peek()
-    root = len(t.frames) == 1
+    root = t.in_real_frame()
     if isinstance(av, Null):
         restore_null(t, ins.arg)
         return
@@ -155,7 +155,7 @@ def restore_null(t: Translator, slot: int) -> None:
     old = t.frame.locals[slot]
     t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, slot))
     made = Null()
-    if len(t.frames) == 1:
+    if t.in_real_frame():
         if isinstance(old, Obj):
             t.emit("frame.store_local", t.emit("obj.null"), imm=(slot,))
         else:
@@ -168,7 +168,7 @@ def restore_null(t: Translator, slot: int) -> None:
 @bytecode("STORE_FAST_STORE_FAST")
 def store_fast_store_fast(t: Translator, ins: Ins) -> None:
     first, second = fast_slots(ins.op, ins.arg)
-    root = len(t.frames) == 1
+    root = t.in_real_frame()
     prepare_stored(t, t.peek(1), root)
     prepare_stored(t, t.peek(2), root)
     store_check(t, first)
@@ -182,7 +182,7 @@ def store_fast_load_fast(t: Translator, ins: Ins) -> None:
     first, second = fast_slots(ins.op, ins.arg)
     if first != second and isinstance(t.frame.locals[second], Null | InFrame):
         raise Leave("unbound_local")
-    prepare_stored(t, t.peek(), len(t.frames) == 1)
+    prepare_stored(t, t.peek(), t.in_real_frame())
     store_check(t, first)
     store_local(t, first, t.pop())
     t.push(load_local(t, second))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..optimizer.ir import State, Value
+from ..optimizer.ir import Graph, Op, Signature, Slot, State, Value
+from ..optimizer.registry import OPS
 from .decode import Ins
-from .values import AV, FRAME, OWNED, Const, InFrame, Null, Num, Obj, RangeIter, Tagged
+from .values import AV, FOREVER, FRAME, OWNED, Const, InFrame, Null, Num, Obj, RangeIter, Tagged
 from .versions import fast_slots
 
 if TYPE_CHECKING:
-    from .translate import Translator
+    from .translate import DirectTarget, Translator
 
 RANGE_ITERATOR = type(iter(range(0)))
 
@@ -62,6 +63,85 @@ def enter(t: Translator) -> None:
         t.walk(entry.offset)
     if not t.versions and t.body is not None:
         raise Refused("not_a_loop")
+
+
+def enter_direct(t: Translator) -> None:
+    """A function for direct calls: parameters are what the signature says, everything else is unbound."""
+    from .translate import REPR_OF, DirectTarget, Frame, Refused
+
+    entry, info = t.entry, t.root
+    func = entry.direct
+    assert func is not None
+    kinds: list[type] = []
+    for kind in entry.locals[: entry.code.co_argcount]:
+        if not isinstance(kind, type):
+            raise Refused("unsupported_operand_types", "an unbound parameter")
+        kinds.append(kind)
+    signature = Signature("".join(REPR_OF.get(kind, "o") for kind in kinds), result_kind(t))
+    t.graph.signature = signature
+    t.own_target = DirectTarget(func, tuple(kinds), signature, 0, 0)
+    t.block = t.graph.block("entry")
+    frame = Frame(info, func, entry.globals, entry.builtins, info.nlocalsplus)
+    t.constants[id(func)] = func
+    t.watches["function", id(func), ""] = ("function", func, None)
+    t.frames = [frame]
+    for k, (kind, repr_) in enumerate(zip(kinds, signature.params, strict=True)):
+        value = t.emit(f"arg.{repr_}", imm=(k,))
+        if repr_ != "o":
+            frame.locals[k] = Num(value)
+        elif kind is type(None):
+            frame.locals[k] = Const(None)
+        else:
+            frame.locals[k] = Obj(value, kind, FOREVER)
+    free = len(entry.code.co_freevars)
+    for k, cell in enumerate(func.__closure__ or ()):
+        frame.locals[info.nlocalsplus - free + k] = Const(cell)
+    if info.is_merge(entry.offset):
+        t.arrive(entry.offset)
+    else:
+        t.walk(entry.offset)
+
+
+def door_graph(target: DirectTarget) -> Graph:
+    """The way from a vectorcall's arguments into a direct function: unboxed, called, the result boxed."""
+    graph = Graph(f"{target.func.__code__.co_qualname} door")
+    block = graph.block("entry")
+
+    def emit(name: str, *args: Value, imm: tuple[Any, ...] = (), state: State | None = None) -> Value:
+        made = Op(OPS[name], list(args), imm, state)
+        block.ops.append(made)
+        return made.result if made.result is not None else Value("o", made)
+
+    values: list[Value] = []
+    for k, (kind, repr_) in enumerate(zip(target.kinds, target.signature.params, strict=True)):
+        value = emit("door.arg", imm=(k,))
+        if repr_ != "o":
+            name = {"i": "obj.unbox_int", "f": "obj.unbox_float", "b": "obj.unbox_bool"}[repr_]
+            value = emit(name, value, state=mismatch())
+        else:
+            emit("guard", emit("obj.type_is", value, imm=(kind,)), imm=(True,), state=mismatch())
+        values.append(value)
+    result = target.signature.result
+    gone = State("suspended", (), "suspended", None, "after")
+    made = emit(f"direct.call_{result}", *values, imm=("self",), state=gone)
+    block.exit(State("return", (), "return", Slot("steal" if result == "o" else "box", (made,))))
+    return graph
+
+
+def result_kind(t: Translator) -> str:
+    """The representation of the function's result: that of the only type ever returned, a reference otherwise."""
+    from .translate import REPR_OF
+
+    kinds: set[object] = set()
+    for ins in t.root.instructions:
+        if ins.op == "RETURN_CONST":
+            kinds.add(type(t.root.code.co_consts[ins.arg]))
+        elif ins.op == "RETURN_VALUE":
+            seen = t.profiles.get(t.root.code, ins.offset)
+            if seen is not None and seen.operands:
+                kinds |= seen.operands[0]
+    only = kinds.pop() if len(kinds) == 1 else None
+    return REPR_OF.get(only, "o") if isinstance(only, type) else "o"
 
 
 def used_slots(t: Translator) -> set[int]:

@@ -26,7 +26,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ..optimizer import ops as _ops  # noqa: F401  (fills the registry)
-from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Slot, State, Value
+from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS, GuardFailed
 from .decode import CodeInfo, Ins, code_info
 from .profile import Observation, ProfileStore
@@ -108,6 +108,22 @@ class Entry:
     locals: list[object]
     stack: list[object]
     function_door: bool = False
+    direct: FunctionType | None = None
+    """The function for which to make a direct function, without a frame: its parameters' types are those of `locals`."""
+
+
+@dataclass
+class DirectTarget:
+    """A direct function that exists: what calls of it need to know. `kinds`: exact types of its parameters."""
+
+    func: FunctionType
+    kinds: tuple[type, ...]
+    signature: Signature
+    cell: int
+    """Address of the word with its code's address."""
+    valid: int
+    """Address of its validity word."""
+    reference: Any = None
 
 
 @dataclass
@@ -119,6 +135,11 @@ class Translation:
     refusals: dict[str, str] = field(default_factory=dict)
     restarts: int = 0
     bytecodes: int = 0
+    target: DirectTarget | None = None
+    """What this is as a function for direct calls; `cell` and `valid` are not known yet."""
+    targets: list[DirectTarget] = field(default_factory=list)
+    """Other regions' functions that this one calls directly."""
+    recursive: bool = False
     opaque: int = 0
     """Operations that call out: each makes the frame true first and is no faster than in the interpreter."""
 
@@ -199,6 +220,11 @@ class Translator:
         self.entry, self.profiles, self.limits, self.memory = entry, profiles, limits, memory
         self.root = code_info(entry.code)
         self.graph = Graph(f"{entry.code.co_qualname}@{entry.offset}")
+        self.real = 0 if entry.direct is None else -1
+        """Which frame of `frames` is one of the interpreter's."""
+        self.own_target: DirectTarget | None = None
+        self.targets: list[DirectTarget] = []
+        self.recursive = False
         self.constants: dict[int, object] = {}
         self.watches: dict[tuple[str, int, object], tuple[str, object, object]] = {}
         self.codes: set[CodeType] = {entry.code}
@@ -232,11 +258,11 @@ class Translator:
             found = self.cse.get(key)
             if found is not None:
                 return found
-            if args and all(a in self.known for a in args) and not any(a.repr == "o" for a in args):
+            if args and info.result != "o" and all(a in self.known for a in args) and all(a.repr != "o" for a in args):
                 made = self.constant(info.evaluate(None, *(self.known[a] for a in args), *imm), info.result)
                 self.cse[key] = made
                 return made
-        elif info.guard and not info.reads and args and all(a in self.known for a in args) and args[0].repr != "o":
+        elif info.guard and not info.reads and not info.writes and args and all(a in self.known for a in args) and args[0].repr != "o":
             try:
                 folded = info.evaluate(None, *(self.known[a] for a in args), *imm)
             except GuardFailed:
@@ -300,6 +326,10 @@ class Translator:
     @property
     def frame(self) -> Frame:
         return self.frames[-1]
+
+    def in_real_frame(self) -> bool:
+        """Whether the innermost frame is the interpreter's own, which others can look at."""
+        return len(self.frames) - 1 == self.real
 
     def push(self, av: AV) -> None:
         self.frame.stack.append(av)
@@ -559,7 +589,7 @@ class Translator:
         records = []
         last = len(self.frames) - 1
         for i, frame in enumerate(self.frames):
-            if i == 0:
+            if i == self.real:
                 locals_ = {k: self.slot(a) for k, a in enumerate(frame.locals) if a.dirty}
             else:
                 locals_ = {k: self.slot(a) for k, a in enumerate(frame.locals) if not isinstance(a, Null)}
@@ -598,6 +628,15 @@ class Translator:
         self.resume = self.current, len(self.frames), state
         return state
 
+    def suspended_state(self) -> State:
+        """The state of all frames while the innermost one waits for the call it does: operands gone, no result yet."""
+        call = self.frame.call
+        assert call is not None
+        state = self.frame_state(call.next, reason="suspended", when="after", kind="suspended")
+        last = state.frames[-1]
+        last.call_offset, last.poison = call.offset, self.memory.poison_call(call)
+        return state
+
     def leave(self, reason: str, offset: int | None = None, stack: list[AV] | None = None) -> None:
         """End the block with an exit."""
         assert self.ins is not None or offset is not None
@@ -614,6 +653,8 @@ class Translator:
     def begin_opaque(self) -> None:
         """Make the real frame true for whoever looks at it: locals written, instruction pointer exact, nothing borrowed
         from what may change. Only the real frame can be looked at, so callees that need this are not walked into."""
+        if self.real < 0:
+            raise Refused("needs_frame", self.ins.op if self.ins is not None else "")
         if len(self.frames) > 1:
             self.memory.no_inline.add(self.path(len(self.frames) - 1))
             raise Restart
@@ -732,7 +773,7 @@ class Translator:
                         if av.owner is OWNED:
                             self.emit("obj.drop", av.value)
                         where[k] = av = Num(value)
-                    if depth == 0 and is_local and head and f is frame and k in changed and isinstance(av, Num):
+                    if depth == self.real and is_local and head and f is frame and k in changed and isinstance(av, Num):
                         av.dirty = True
 
     def context(self) -> Context:
@@ -770,7 +811,7 @@ class Translator:
         if len(known) >= self.limits.versions:
             plan = context
             for version in known:
-                merged = widen(plan, version.context)
+                merged = widen(plan, version.context, self.real)
                 if merged is None:
                     self.leave("too_many_versions", offset)
                     return
@@ -799,7 +840,7 @@ class Translator:
             nlocals = len(frame.locals)
             wanted = [*descs[:nlocals], *descs[nlocals + 1 :]]
             for k, (av, desc) in enumerate(zip([*frame.locals, *frame.stack], wanted, strict=True)):
-                self.pass_value(av, desc, args, offset, k if depth == 0 and k < nlocals else -1)
+                self.pass_value(av, desc, args, offset, k if depth == self.real and k < nlocals else -1)
         self.current.jump(version.block, args)
         self.block = None
 
@@ -851,9 +892,12 @@ class Translator:
         return body
 
     def run(self) -> None:
-        from .entry import enter
+        from .entry import enter, enter_direct
 
-        enter(self)
+        if self.entry.direct is not None:
+            enter_direct(self)
+        else:
+            enter(self)
         while self.work:
             version = self.work.pop()
             if isinstance(version, Pending):
@@ -973,6 +1017,7 @@ class Memory:
     no_inline: set[Key] = field(default_factory=set)
     poison_call: Callable[[Ins], tuple[str, ...]] = lambda ins: ()
     poison_operands: Callable[[Ins, int], tuple[Slot, ...]] = lambda ins, n: ()
+    direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
 
 
 def owned_parts(av: AV) -> list[Obj]:
@@ -1076,7 +1121,8 @@ def widen_slot(a: tuple[Any, ...], b: tuple[Any, ...], root_local: bool) -> tupl
     return None
 
 
-def widen(a: Context, b: Context) -> Context | None:
+def widen(a: Context, b: Context, real: int) -> Context | None:
+    """The narrowest context that both fit; `real`: the frame that is the interpreter's."""
     if [len(x) for x in a] != [len(x) for x in b]:
         return None
     frames = []
@@ -1084,7 +1130,7 @@ def widen(a: Context, b: Context) -> Context | None:
         nlocals = x.index(("/",))
         slots = []
         for k, (s, t) in enumerate(zip(x, y, strict=True)):
-            merged = widen_slot(s, t, depth == 0 and k < nlocals) if s != t else s
+            merged = widen_slot(s, t, depth == real and k < nlocals) if s != t else s
             if merged is None:
                 return None
             slots.append(merged)
@@ -1097,6 +1143,7 @@ def translate(
     profiles: ProfileStore,
     limits: Limits | None = None,
     is_unstable: Callable[[dict[str, Any], str], bool] = lambda namespace, name: False,
+    direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None,
 ) -> Translation:
     """Make the graph of a region.
 
@@ -1105,7 +1152,7 @@ def translate(
     from .poison import poison_call, poison_operands
 
     limits = limits or Limits()
-    memory = Memory(is_unstable, poison_call=poison_call, poison_operands=poison_operands)
+    memory = Memory(is_unstable, poison_call=poison_call, poison_operands=poison_operands, direct=direct)
     for attempt in range(limits.restarts):
         translator = Translator(entry, profiles, limits, memory)
         try:
@@ -1120,6 +1167,9 @@ def translate(
             translator.refusals,
             attempt,
             translator.bytecodes,
+            translator.own_target,
+            translator.targets,
+            translator.recursive,
             translator.opaque_count,
         )
     raise Refused("too_many_versions", "joins did not settle")

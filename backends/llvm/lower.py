@@ -9,15 +9,14 @@ the descriptor's address.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CodeType
 
-from ...optimizer.ir import Block, Graph, State
-from . import lower_call, lower_control, lower_floats, lower_ints, lower_lists, lower_objects
-from .lower_base import LOWERINGS, METADATA, TYPES, Emitter, Lowered, LowerOptions
+from ...optimizer.ir import Block, Graph, Signature, State
+from . import lower_call, lower_control, lower_direct, lower_floats, lower_ints, lower_lists, lower_objects
+from .lower_base import LOWERINGS, METADATA, TYPES, Emitter, Lowered, LowerOptions, direct_result
 
 __all__ = ["LOWERINGS", "Lowered", "LowerOptions", "explain", "lower"]
 
-DOMAIN_MODULES = (lower_call, lower_control, lower_floats, lower_ints, lower_lists, lower_objects)
+DOMAIN_MODULES = (lower_call, lower_control, lower_direct, lower_floats, lower_ints, lower_lists, lower_objects)
 
 
 def lower(
@@ -27,14 +26,34 @@ def lower(
     *,
     valid: int = 0,
     options: LowerOptions | None = None,
+    direct: Graph | None = None,
 ) -> Lowered:
     """The LLVM module of one region.
 
     `name` is the exported function, `exits` gives the address of a state's descriptor, `valid` is the address
-    of the i64 that is 1 as long as the region's assumptions hold. Raises KeyError for an operation without a
+    of the i64 that is 1 as long as the region's assumptions hold. `direct` is a function for direct calls that goes
+    into the same module, as `direct_name(name)`; calls of "self" mean it. Raises KeyError for an operation without a
     lowering, ValueError for a graph that the verifier would refuse.
     """
-    e = Emitter(exits, valid, options or LowerOptions(), door_code(graph))
+    e = Emitter(exits, valid, options or LowerOptions(), None)
+    e.direct = direct.signature if direct is not None else None
+    e.direct_symbol = direct_name(name)
+    functions: list[str] = []
+    nbuf = 0
+    if direct is not None:
+        nbuf = function(e, direct, e.direct_symbol, functions)
+    nbuf = max(nbuf, function(e, graph, name, functions))
+    return Lowered(module(e, functions), e.symbols, e.objects, e.all_exits, nbuf)
+
+
+def direct_name(name: str) -> str:
+    """The symbol of the direct function beside a region of that name."""
+    return f"{name}_direct"
+
+
+def function(e: Emitter, graph: Graph, name: str, functions: list[str]) -> int:
+    """Write one function; returns the largest number of words an exit of it stores."""
+    e.begin(graph)
     order = graph.reverse_postorder()
     labels = {block: f"b{n}" for n, block in enumerate(order)}
     for block in order:
@@ -60,12 +79,9 @@ def lower(
     body_end = len(e.lines)
     nbuf = e.exit_blocks()
     lines = with_phis(e, starts, incoming, body_end)
-    return Lowered(module(e, name, lines), e.symbols, e.objects, list(e.exits), nbuf)
-
-
-def door_code(graph: Graph) -> CodeType | None:
-    """The code object of the door's frame: every state that has frames starts with that one."""
-    return next((state.frames[0].code for state in graph.states() if state.frames), None)
+    head = region_head(e, name) if graph.signature is None else direct_head(name, graph.signature)
+    functions += [*head, *e.prologue, "  br label %b0", *lines, "}"]
+    return nbuf
 
 
 def explain(graph: Graph, name: str = "region", *, options: LowerOptions | None = None) -> str:
@@ -117,14 +133,25 @@ def with_phis(
     return lines + e.lines[at:]
 
 
-def module(e: Emitter, name: str, lines: list[str]) -> str:
+def region_head(e: Emitter, name: str) -> list[str]:
+    head = [f"define i64 @{name}(i64 %frame, i64 %tstate, i64 %buf) nounwind {{", "entry:"]
+    for word in ("frame", "tstate", "buf"):
+        head.append(f"  %{word}p = inttoptr i64 %{word} to ptr")
+    if e.argument_slots:
+        head.append(f"  %args = alloca [{e.argument_slots} x ptr], align 8")
+    return head
+
+
+def direct_head(name: str, signature: Signature) -> list[str]:
+    """Besides its parameters a direct function gets the thread state, the address below which the C stack should not grow,
+    and how many more calls the recursion limit allows."""
+    params = "".join(f", {TYPES[p]} %a{n}" for n, p in enumerate(signature.params))
+    result = direct_result(signature)
+    return [f"define {result} @{name}(ptr %tstatep, ptr %bound, i64 %remaining{params}) nounwind {{", "entry:"]
+
+
+def module(e: Emitter, functions: list[str]) -> str:
     head = ["%opaque = type opaque"]
     if e.options.triple:
         head.insert(0, f'target triple = "{e.options.triple}"')
-    entry = ["entry:", "  %framep = inttoptr i64 %frame to ptr", "  %tstatep = inttoptr i64 %tstate to ptr"]
-    entry.append("  %bufp = inttoptr i64 %buf to ptr")
-    if e.argument_slots:
-        entry.append(f"  %args = alloca [{e.argument_slots} x ptr], align 8")
-    function = [f"define i64 @{name}(i64 %frame, i64 %tstate, i64 %buf) nounwind {{"]
-    function += [*entry, *e.prologue, "  br label %b0", *lines, "}"]
-    return "\n".join([*head, *e.globals.values(), *e.helpers.values(), *function, METADATA, ""])
+    return "\n".join([*head, *e.globals.values(), *e.helpers.values(), *functions, METADATA, ""])

@@ -25,7 +25,7 @@ from types import CodeType
 from typing import Any
 
 from ...abi import symbol as c_symbol
-from ...optimizer.ir import Op, State, Value
+from ...optimizer.ir import Graph, Op, Signature, State, Value
 
 TYPES = {"i": "i64", "f": "double", "b": "i1", "o": "ptr"}
 
@@ -155,9 +155,24 @@ class Emitter:
         self.objects: list[object] = []
         self.object_names = {id(int): "PyLong_Type", id(float): "PyFloat_Type"}
         self.exits: dict[State, str] = {}
+        self.all_exits: list[State] = []
         self.argument_slots = 0
         self.counter = 0
         self.once: dict[str, str] = {}
+        self.signature: Signature | None = None
+        """Of the direct function being written."""
+        self.direct: Signature | None = None
+        self.direct_symbol = ""
+        """The direct function of this module, which "self" means."""
+
+    def begin(self, graph: Graph) -> None:
+        """Start another function of the module; symbols and helpers go on."""
+        self.signature = graph.signature
+        self.code = door_code(graph)
+        self.lines, self.prologue, self.once = [], [], {}
+        self.current = "entry"
+        self.texts, self.exits = {}, {}
+        self.argument_slots = 0
 
     # ---- text -------------------------------------------------------------------------------------------
 
@@ -259,7 +274,8 @@ class Emitter:
             raise ValueError("a guard without a state")
         label = self.exits.get(state)
         if label is None:
-            label = self.exits[state] = f"x{len(self.exits)}"
+            label = self.exits[state] = f"x{len(self.all_exits)}"
+            self.all_exits.append(state)
         return label
 
     def guard(self, ok: str, state: State | None) -> None:
@@ -296,14 +312,37 @@ class Emitter:
             values = state.values()
             most = max(most, len(values))
             self.start(label)
+            if self.signature is not None and self.returned(state, self.signature):
+                continue
+            base, at = "%bufp", 0
+            if self.signature is not None:
+                top = self.data("log_top", 0)
+                base, at = self.load("ptr", top, 0, "cell"), 8
             for n, value in enumerate(values):
                 text, type_ = self.texts[value], TYPES[value.repr]
                 if type_ == "i1":
                     text, type_ = self.let(f"zext i1 {text} to i64"), "i64"
-                self.store(type_, text, "%bufp", 8 * n, "buf")
+                self.store(type_, text, base, 8 * n + at, "buf")
             descriptor = self.data("d" + label[1:], self.describe(state))
-            self.do(f"ret i64 ptrtoint (ptr {descriptor} to i64)")
+            if self.signature is None:
+                self.do(f"ret i64 ptrtoint (ptr {descriptor} to i64)")
+                continue
+            self.store("ptr", descriptor, base, 0, "buf")
+            self.store("ptr", self.at(base, 8 * len(values) + 8), top, 0, "cell")
+            pair = direct_result(self.signature)
+            self.do(f"ret {pair} {self.let(f'insertvalue {pair} undef, i64 1, 0')}")
         return most
+
+    def returned(self, state: State, signature: Signature) -> bool:
+        """Write the return of a direct function, if it is one of the result that its signature says."""
+        slot = state.result
+        if slot is None or not slot.values or slot.kind not in ("box", "steal") or slot.values[0].repr != signature.result:
+            return False
+        pair = direct_result(signature)
+        value = f"{TYPES[signature.result]} {self.texts[slot.values[0]]}"
+        made = self.let(f"insertvalue {pair} {{ i64 0, {TYPES[signature.result]} undef }}, {value}, 1")
+        self.do(f"ret {pair} {made}")
+        return True
 
     # ---- control flow within one operation --------------------------------------------------------------
 
@@ -313,6 +352,16 @@ class Emitter:
 
     def operands(self, op: Op) -> list[str]:
         return [self.texts[v] for v in op.args]
+
+
+def door_code(graph: Graph) -> CodeType | None:
+    """The code object of the door's frame: every state that has frames starts with that one."""
+    return next((state.frames[0].code for state in graph.states() if state.frames), None)
+
+
+def direct_result(signature: Signature) -> str:
+    """The type of what a direct function returns: 0 and its result, or 1 after it has recorded that it left."""
+    return f"{{ i64, {TYPES[signature.result]} }}"
 
 
 class Arm:

@@ -174,7 +174,11 @@ def valid(e: Emitter, op: Op) -> str:
 
 @lowering("poll")
 def poll(e: Emitter, op: Op) -> str:
-    """The eval breaker: an int of the interpreter on 3.12, the low byte of a thread's word later."""
+    return asks_for_attention(e)
+
+
+def asks_for_attention(e: Emitter) -> str:
+    """Whether the interpreter, or the door (see `LowerOptions.ticks`), wants native code to leave. The eval breaker: an int of the interpreter on 3.12, the low byte of a thread's word later."""
     type_ = {0xFF: "i8", 0xFFFFFFFF: "i32"}[LAYOUT.EVAL_BREAKER_MASK]
     base = "%tstatep"
     if LAYOUT.EVAL_BREAKER_IN_INTERP:

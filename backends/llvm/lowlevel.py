@@ -59,6 +59,7 @@ SIGNATURES: dict[str, str] = {
     "PyLong_FromLongLong": "pl",
     "PyMem_RawCalloc": "pll",
     "PyMem_RawFree": "vp",
+    "PyMem_RawMalloc": "pl",
     "PyObject_Free": "vp",
     "PyObject_GetIter": "pp",
     "PyObject_Vectorcall": "ppllp",

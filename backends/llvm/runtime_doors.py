@@ -26,10 +26,12 @@ from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld16, ld32, ld64, native, st32, st64
 from .runtime_exits import (
     D_KIND,
+    DIRECT_DOOR,
     FUNCTION_DOOR,
     LOOP_DOOR,
     MISMATCH,
     RETURN,
+    bound_of,
     evaluate,
     fill_stack_none,
     lend_units,
@@ -55,6 +57,7 @@ from .runtime_state import (
 
 OTHERS = ~0x2020202020202020  # bits of all tools but the optimizer's (5), in eight events
 OTHERS_16 = 0xDFDF
+FEW_CALLS = 16  # so near to the recursion limit the interpreter goes on alone: regions that are Python code need some
 ARGUMENTS = 0x7FFFFFFFFFFFFFFF  # without the flag that callers may set in nargsf
 
 
@@ -128,7 +131,8 @@ def used(entry, ts):
 @native
 def enter_loop(entry, frame, ts):
     """Try one entry. Returns 1 if it ran, 0 if it does not fit."""
-    buf = alloca(8 * ld64(entry + S.E_NBUF) + 64)
+    buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
+    st64(buf - 8, bound_of(ts))  # where direct calls of the region find it
     tracing = ld32(ts + LAYOUT.TS_TRACING)
     st32(ts + LAYOUT.TS_TRACING, 0)
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
@@ -226,7 +230,7 @@ def jump_callback(self, args, nargs):
     entry = ld64(row + S.R_HEAD)
     if entry:
         ts = c.PyThreadState_Get()
-        if breaker_set(ts):
+        if breaker_set(ts) or ld32(ts + LAYOUT.TS_PY_RECURSION_REMAINING) < FEW_CALLS:
             return c._Py_NoneStruct
         if watched(code):
             return c._Py_NoneStruct
@@ -264,7 +268,12 @@ def function_row(func):
 
 @native
 def call_original(func, args, nargsf, kwnames):
-    return icall(ld64(c.jc_state + S.FUNCTION_VECTORCALL), func, args, nargsf, kwnames)
+    """Let the interpreter do the call. It costs C stack, which the call would not have cost without a door."""
+    ts = c.PyThreadState_Get()
+    lent = lend_units(ts)
+    result = icall(ld64(c.jc_state + S.FUNCTION_VECTORCALL), func, args, nargsf, kwnames)
+    return_units(ts, lent)
+    return result
 
 
 @native
@@ -353,7 +362,8 @@ def enter_function(ts, func, row, entry, args, nargs):
     remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
     st32(remaining, ld32(remaining) - 1)
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
-    buf = alloca(8 * ld64(entry + S.E_NBUF) + 64)
+    buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
+    st64(buf - 8, bound_of(ts))  # where direct calls of the region find it
     bump(S.N_CALLS)
     desc = call_region(entry, frame, ts, buf)
     st32(remaining, ld32(remaining) + 1)
@@ -381,6 +391,38 @@ def enter_function(ts, func, row, entry, args, nargs):
 
 
 @native
+def enter_direct(ts, func, entry, args, nargsf):
+    """Run a function that has no frame: the first version that these arguments fit. Returns the call's result."""
+    while entry:
+        if ld64(ld64(entry + S.E_VALID)) and ld64(entry + S.E_DIRECT):
+            used(entry, ts)
+            st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
+            buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
+            st64(buf - 8, bound_of(ts))
+            bump(S.N_CALLS)
+            desc = call_region(entry, args, ts, buf)
+            kind = MISMATCH
+            if desc:
+                kind = ld64(desc + D_KIND)
+            if kind != MISMATCH:
+                st64(entry + S.E_ENTRIES, ld64(entry + S.E_ENTRIES) + 1)
+                bump(S.N_ENTRIES)
+                result = run_exit(0, ts, desc, buf, DIRECT_DOOR)
+                if kind != RETURN:
+                    st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
+                    bump(S.N_EXITS)
+                st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+                return result
+            if desc:
+                st64(desc, ld64(desc) + 1)
+            st64(entry + S.E_MISMATCHES, ld64(entry + S.E_MISMATCHES) + 1)
+            bump(S.N_MISMATCHES)
+            st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+        entry = ld64(entry + S.E_NEXT)
+    return call_original(func, args, nargsf, 0)
+
+
+@native
 def function_entry(func, args, nargsf, kwnames):
     """The vectorcall of functions with a door."""
     row = table_find(c.jc_state + S.FUNCTIONS, func, 0)
@@ -397,8 +439,12 @@ def function_entry(func, args, nargsf, kwnames):
     if entry == 0:
         return call_original(func, args, nargsf, kwnames)
     ts = c.PyThreadState_Get()
-    if breaker_set(ts) or watched(ld64(row + S.F_CODE)) or ld32(ts + LAYOUT.TS_PY_RECURSION_REMAINING) <= 0:
+    if breaker_set(ts) or watched(ld64(row + S.F_CODE)):
+        return call_original(func, args, nargsf, kwnames)
+    if ld32(ts + LAYOUT.TS_PY_RECURSION_REMAINING) < FEW_CALLS:
         return call_original(func, args, nargsf, kwnames)
     if stack_low():
         return call_deep(ts, func, row, args, nargsf, kwnames)
+    if ld64(entry + S.E_DIRECT):
+        return enter_direct(ts, func, entry, args, nargsf)
     return enter_function(ts, func, row, entry, args, nargs)

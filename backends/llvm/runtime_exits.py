@@ -34,6 +34,7 @@ from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld32, ld64, native, st32, st64, ult
 from .runtime_state import (
     call_hook,
+    current_frame,
     drop,
     get_depth,
     set_current_frame,
@@ -55,12 +56,14 @@ D_KIND = 24
 D_NTEMPS = 32
 D_NFRAMES = 40
 D_FRAMES = 48
+D_NBUF = 56
 D_TEMPS = 64
 
 RESUME = 0
 RETURN = 1
 MISMATCH = 2
 ERROR = 3
+SUSPENDED = 4
 
 # Frame entries
 X_CODE = 0
@@ -78,6 +81,7 @@ POISON_BYTES = 24
 
 LOOP_DOOR = 0
 FUNCTION_DOOR = 1
+DIRECT_DOOR = 2  # of a function without a frame
 
 CHUNK_BYTES = 16384
 CHUNK_OVERHEAD = 8000
@@ -261,6 +265,15 @@ def stack_bound():
     if row:
         st64(row + 16, bound)
     return bound
+
+
+@native(inline=True)
+def bound_of(ts):
+    """`stack_bound` of the thread that runs, remembered from one call to the next."""
+    if ld64(c.jc_state + S.BOUND_THREAD) != ts:
+        st64(c.jc_state + S.BOUND, stack_bound())
+        st64(c.jc_state + S.BOUND_THREAD, ts)
+    return ld64(c.jc_state + S.BOUND)
 
 
 @native
@@ -493,6 +506,8 @@ def run_exit(frame, ts, desc, buf, door):
     st64(desc + D_COUNT, count)
     if kind == MISMATCH:
         return 0
+    if kind == SUSPENDED:
+        return run_unwound(frame, ts, desc, buf, door)
     nframes = ld64(desc + D_NFRAMES)
     error = 0
     poison = 0
@@ -567,25 +582,41 @@ def run_exit(frame, ts, desc, buf, door):
     if count == ld64(desc + D_HOT):
         tell_hot_exit(ts, desc, ld64(entry + X_CODE), innermost)
 
-    # Run them, innermost first.
     throw = 0
     if error:
         throw = 1
         c.PyErr_SetRaisedException(error)
-    i = nframes - 1
-    while i > 0 or door == FUNCTION_DOOR:
+    return run_chain(ts, frames, nframes, door != LOOP_DOOR, 0, throw)
+
+
+@native
+def run_chain(ts, frames, n, mine, value, throw):
+    """Run the n frames of a list (pairs: frame, its entry), innermost first, each with its caller current. `mine`: the
+    first frame is ours too; otherwise its own interpreter goes on with it, and 0 is returned. The innermost frame is to
+    be run (with an exception, if `throw`), or was run already and gave `value`. Returns the first frame's result. A
+    frame of ours that waits counts against the recursion limit, as one of the interpreter's does."""
+    remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
+    waiting = n if mine else n - 1
+    i = n - 1
+    if value == 0:
+        if i == 0 and mine == 0:
+            return 0
+        waiting -= 1
+    st32(remaining, ld32(remaining) - waiting)
+    if value == 0:
         inner = ld64(frames + 16 * i)
         set_current_frame(ts, ld64(inner + LAYOUT.FRAME_PREVIOUS))
-        result = evaluate(ts, inner, throw)
+        value = evaluate(ts, inner, throw)
         if i == 0:
-            return result
+            return value
         i -= 1
+    while True:
         frame = ld64(frames + 16 * i)
         entry = ld64(frames + 16 * i + 8)
-        ours = i > 0 or door == FUNCTION_DOOR
+        ours = i > 0 or mine
         throw = 0
-        if result:
-            push_operand(frame, slot_steal(result))
+        if value:
+            push_operand(frame, slot_steal(value))
             ip = ld64(entry + X_IP)
             if ours:
                 ip += LAYOUT.OWN_FRAME_IP_ADJUST
@@ -596,7 +627,139 @@ def run_exit(frame, ts, desc, buf, door):
         else:
             push_poison(frame, entry, c.PyErr_GetRaisedException())
             st64(frame + LAYOUT.FRAME_IP, ld64(entry + X_CALL_IP))
+        if ours == 0:
+            return 0
+        st32(remaining, ld32(remaining) + 1)
+        set_current_frame(ts, ld64(frame + LAYOUT.FRAME_PREVIOUS))
+        value = evaluate(ts, frame, throw)
+        if i == 0:
+            return value
+        i -= 1
     return 0
+
+
+# -- functions without frames that left
+
+
+@native
+def build_frames(ts, desc, buf, frames, previous, running):
+    """Push the frames of one record, all of them new, and note them in the list of pairs at `frames`. They wait for
+    their callees, but for the innermost one if it is `running`. Returns the innermost frame."""
+    ntemps = ld64(desc + D_NTEMPS)
+    temps = alloca(8 * ntemps + 8)
+    i = 0
+    while i < ntemps:
+        st64(temps + 8 * i, make_temp(desc + D_TEMPS + 32 * i, buf, temps, 0, 0))
+        i += 1
+    entry = desc + 8 * ld64(desc + D_FRAMES)
+    nframes = ld64(desc + D_NFRAMES)
+    i = 0
+    while i < nframes:
+        ip = ld64(entry + X_CALL_IP)
+        if running and i == nframes - 1:
+            ip = ld64(entry + X_IP) + LAYOUT.OWN_FRAME_IP_ADJUST
+        previous = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), previous, ip)
+        write_locals(previous, entry, temps, 0)
+        fill_stack(previous, entry, temps)
+        st64(frames + 16 * i, previous)
+        st64(frames + 16 * i + 8, entry)
+        entry = entry_end(entry)
+        i += 1
+    return previous
+
+
+@native
+def run_unwound(frame, ts, desc, buf, door):
+    """Go on in the interpreter after direct functions left: make the frames of all that were under way, from the log
+    and, outermost, the door's own region (`desc`, `buf`; its first frame is the door's), and run them. Returns what
+    `run_exit` returns."""
+    base = ld64(c.jc_state + S.LOG_BASE)
+    size = ld64(c.jc_state + S.LOG_TOP) - base
+    log = checked(c.PyMem_RawMalloc(size + 8))
+    total = ld64(desc + D_NFRAMES)
+    records = 0
+    at = 0
+    while at < size:
+        st64(log + at, ld64(base + at))
+        at += 8
+    st64(c.jc_state + S.LOG_TOP, base)  # other direct functions may leave while the frames run
+    at = 0
+    while at < size:
+        record = ld64(log + at)
+        total += ld64(record + D_NFRAMES)
+        records += 1
+        at += 8 + 8 * ld64(record + D_NBUF)
+    order = checked(c.PyMem_RawMalloc(8 * records + 8))
+    at = 0
+    i = 0
+    while i < records:
+        st64(order + 8 * i, log + at)
+        at += 8 + 8 * ld64(ld64(log + at) + D_NBUF)
+        i += 1
+    frames = checked(c.PyMem_RawMalloc(16 * total + 16))
+
+    innermost = current_frame(ts)
+    kept = alloca(8)
+    nkept = 0
+    n = ld64(desc + D_NFRAMES)
+    if n:
+        # The door's own region: its first frame exists, see `run_exit`.
+        ntemps = ld64(desc + D_NTEMPS)
+        temps = alloca(8 * ntemps + 8)
+        i = 0
+        while i < ntemps:
+            st64(temps + 8 * i, make_temp(desc + D_TEMPS + 32 * i, buf, temps, frame, 0))
+            i += 1
+        entry = desc + 8 * ld64(desc + D_FRAMES)
+        nkept = ld64(entry + X_NWRITES)
+        kept = alloca(8 * nkept + 8)
+        write_locals(frame, entry, temps, kept)
+        fill_stack(frame, entry, temps)
+        st64(frame + LAYOUT.FRAME_IP, ld64(entry + X_CALL_IP))
+        st64(frames, frame)
+        st64(frames + 8, entry)
+        innermost = frame
+        i = 1
+        while i < n:
+            entry = entry_end(entry)
+            innermost = push_frame(
+                ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), innermost, ld64(entry + X_CALL_IP)
+            )
+            write_locals(innermost, entry, temps, 0)
+            fill_stack(innermost, entry, temps)
+            st64(frames + 16 * i, innermost)
+            st64(frames + 16 * i + 8, entry)
+            i += 1
+
+    value = 0
+    i = records - 1
+    while i >= 0:
+        record = ld64(order + 8 * i)
+        first = ld64(record)
+        kind = ld64(first + D_KIND)
+        if kind == RETURN:
+            # A result of another type than the caller was made for: it was made before anything left.
+            value = slot_object(make_temp(first + D_TEMPS, record + 8, record, 0, 0))
+        else:
+            innermost = build_frames(ts, first, record + 8, frames + 16 * n, innermost, kind == RESUME)
+            n += ld64(first + D_NFRAMES)
+        i -= 1
+    first = ld64(log)
+    c.PyMem_RawFree(order)
+    c.PyMem_RawFree(log)
+
+    set_current_frame(ts, innermost)
+    i = 0
+    while i < nkept:
+        slot_close(ld64(kept + 8 * i))
+        i += 1
+    count = ld64(first + D_COUNT) + 1
+    st64(first + D_COUNT, count)
+    if count == ld64(first + D_HOT):
+        tell_hot_exit(ts, first, ld64(ld64(frames + 16 * n - 8) + X_CODE), innermost)
+    result = run_chain(ts, frames, n, door != LOOP_DOOR, value, 0)
+    c.PyMem_RawFree(frames)
+    return result
 
 
 # -- values for compiled code

@@ -36,6 +36,12 @@ HOOK_EXIT = 72
 HOOK_FUNCTION = 80
 HOOK_DEEP = 88
 HOOK_TIER = 400
+# Direct functions that leave record their states here, innermost first (see optimizer/ops/direct.py)
+LOG_TOP = 408
+LOG_BASE = 416
+# The stack bound that was asked for last, by thread state
+BOUND_THREAD = 424
+BOUND = 432
 # Tables: three words each: array of rows, mask, number of rows
 LOOPS = 96
 FUNCTIONS = 120
@@ -73,6 +79,7 @@ E_ENTRIES = 40
 E_MISMATCHES = 48
 E_EXITS = 56
 E_TICKS = 64  # address of the word that counts how much the entry is used, or 0
+E_DIRECT = 72  # of a function without a frame: the address of its code for direct calls
 ENTRY_BYTES = 128
 ENTRY_TICKS = 16  # what an entry counts as, in iterations
 
@@ -102,6 +109,7 @@ WATCH_DICT = -1
 WATCH_TYPE = -3
 WATCH_FUNCTION = -4
 
+HOOK_CALLS = 300  # calls that a hook may nest beyond the program's recursion limit
 ROW_BYTES = 128
 HASH = 0x1E3779B97F4A7C15
 
@@ -322,8 +330,11 @@ def call_hook(ts, hook, args, nargs):
         return 0
     take(hook)
     tracing = ts + LAYOUT.TS_TRACING
+    remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
     st32(tracing, ld32(tracing) + 1)
+    st32(remaining, ld32(remaining) + HOOK_CALLS)
     result = c.PyObject_Vectorcall(hook, args, nargs, 0)
+    st32(remaining, ld32(remaining) - HOOK_CALLS)
     if result == 0:
         if c.PyErr_ExceptionMatches(ld64(c.PyExc_KeyboardInterrupt)):
             c.PyErr_Clear()

@@ -26,7 +26,7 @@ from ...abi import memory
 from ...optimizer.ir import Block, Graph, State, Value
 from ...optimizer.registry import GuardFailed
 from ..descriptors import DescriptorBlock
-from .machine import Machine
+from .machine import ROOM, Machine, allow_calls
 
 REGION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
@@ -107,9 +107,14 @@ class ReferenceRegion:
         descriptors: Mapping[State, DescriptorBlock],
         valid_flag: int,
         pending: ctypes.c_int64,
+        log_top: ctypes.c_int64,
         force: Force | None,
+        direct: Graph | None = None,
     ) -> None:
         self.program = Program(graph)
+        self.direct = Program(direct) if direct is not None else None
+        self.signature = direct.signature if direct is not None else None
+        self.log_top = log_top
         self.descriptors = dict(descriptors)
         self.pending = pending
         self.force = force
@@ -123,12 +128,17 @@ class ReferenceRegion:
         """The region function. An exception that gets here is a defect of the evaluator, in the middle of
         effects that cannot be undone: the process ends."""
         try:
-            machine = Machine(frame, tstate, self.valid_flag)
+            allow_calls(tstate, ROOM)
+        except RecursionError:
+            return 0  # no room even for that: the region does not fit, says this to the door
+        try:
+            machine = Machine(frame, tstate, self.valid_flag, self)
             state, values = self.program.run(machine, self.force)
             for n, (name, value) in enumerate(zip(state.values(), values, strict=True)):
                 memory.write64(buf + 8 * n, word(value, name.repr))
             if machine.pending is not None:
                 self.pending.value = memory.new_reference(machine.pending)
+            allow_calls(tstate, -ROOM)
             return self.descriptors[state].address
         except BaseException:  # any exception at all: see above
             traceback.print_exc()
@@ -136,25 +146,53 @@ class ReferenceRegion:
             os.abort()
 
 
+    def call(self, caller: Machine, args: list[Any]) -> Any:
+        """A direct call. Raises GuardFailed after the callee has recorded that it left."""
+        assert self.direct is not None and self.signature is not None
+        machine = Machine(0, caller.tstate, self.valid_flag, self)
+        machine.arguments, machine.depth = args, caller.depth + 1
+        state, values = self.direct.run(machine, self.force)
+        slot = state.result
+        if slot is not None and slot.values and slot.kind in ("box", "steal"):
+            if slot.values[0].repr == self.signature.result:
+                return values[0]
+        self.record(state, values)
+        raise GuardFailed
+
+    def record(self, state: State, values: list[Any]) -> None:
+        """What native code writes to the log when a direct function leaves."""
+        top = self.log_top.value
+        memory.write64(top, self.descriptors[state].address)
+        for n, (name, value) in enumerate(zip(state.values(), values, strict=True)):
+            memory.write64(top + 8 + 8 * n, word(value, name.repr))
+        self.log_top.value = top + 8 + 8 * len(values)
+
+
 class ReferenceBackend:
     """Compiles graphs to ReferenceRegions.
 
-    `pending_cell` is the address of the cell for exceptions (the runtime's); without one the backend has
-    its own. `force`, if given, is asked before each guard with a resume state whether to leave there."""
+    `pending_cell` is the address of the cell for exceptions (the runtime's), `log_cell` of that with the top of the log
+    of direct functions; without them the backend has its own. `force`, if given, is asked before each guard with a resume state whether to leave there."""
 
     name = "reference"
 
-    def __init__(self, pending_cell: int = 0, force: Force | None = None) -> None:
+    def __init__(self, pending_cell: int = 0, force: Force | None = None, log_cell: int = 0) -> None:
+        self.log_top = ctypes.c_int64.from_address(log_cell) if log_cell else ctypes.c_int64(0)
         self.cell = ctypes.c_int64.from_address(pending_cell) if pending_cell else ctypes.c_int64(0)
         self.pending_error = ctypes.addressof(self.cell)
         self.force = force
 
     def compile(
-        self, graph: Graph, descriptors: Mapping[State, DescriptorBlock], valid_flag: int = 0
+        self,
+        graph: Graph,
+        descriptors: Mapping[State, DescriptorBlock],
+        valid_flag: int = 0,
+        direct: Graph | None = None,
     ) -> ReferenceRegion:
         """A region for the graph; every state of it must have a descriptor. `valid_flag`: address of the
-        i64 that `region.valid` reads (0: always valid)."""
-        missing = [s for s in graph.states() if s not in descriptors]
+        i64 that `region.valid` reads (0: always valid). `direct`: the direct function that "self" means."""
+        graphs = [graph] if direct is None else [graph, direct]
+        missing = [s for g in graphs for s in g.states() if s not in descriptors]
         if missing:
             raise KeyError(f"{len(missing)} states have no descriptor")
-        return ReferenceRegion(graph, descriptors, valid_flag, self.cell, self.force)
+        return ReferenceRegion(graph, descriptors, valid_flag, self.cell, self.log_top, self.force, direct)

@@ -23,6 +23,19 @@ from typing import Any
 from ...abi import LAYOUT, memory, symbol
 
 
+DEEPEST = 30
+"""Direct calls in each other. Deeper ones are made by the interpreter."""
+ROOM = 500
+"""Python calls that the evaluator may nest beyond the program's recursion limit."""
+
+
+def allow_calls(tstate: int, more: int) -> None:
+    """Let the thread nest that many calls more (or fewer)."""
+    if tstate:
+        address = tstate + LAYOUT.TS_PY_RECURSION_REMAINING
+        memory.write32(address, memory.read32s(address) + more)
+
+
 @cache
 def prototype(result: Any, count: int, extra: int) -> Any:
     """A C function type that keeps the GIL: `count` pointers, then `extra` integers."""
@@ -37,15 +50,18 @@ def function(name: str, result: Any, count: int, extra: int) -> Callable[..., An
 class Machine:
     """The state of one run of a region. `frame` may be 0 for graphs that touch none."""
 
-    __slots__ = ("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending")
+    __slots__ = ("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending", "region", "arguments", "depth")
 
-    def __init__(self, frame: int, tstate: int, valid_flag: int) -> None:
+    def __init__(self, frame: int, tstate: int, valid_flag: int, region: Any = None) -> None:
         self.frame = frame
         self.tstate = tstate
         self.valid_flag = valid_flag
         self.pending: BaseException | None = None
+        self.region = region
+        self.arguments: Sequence[Any] = ()
+        self.depth = 0
         self.code_address = self.nlocals = 0
-        if frame:
+        if frame and (region is None or region.direct is None):
             self.code_address = int(memory.slot_object(memory.read64(frame + LAYOUT.FRAME_CODE)))
             self.nlocals = int(memory.read32(self.code_address + LAYOUT.CODE_NLOCALSPLUS))
 
@@ -59,6 +75,7 @@ class Machine:
             cell = ctypes.c_int64.from_address(self.tstate + LAYOUT.TS_CURRENT_FRAME)
         mine, theirs = cell.value, self.frame
         result, raised = failed, None
+        allow_calls(self.tstate, -ROOM)
         cell.value = theirs
         try:
             result = fn(*args)
@@ -66,6 +83,7 @@ class Machine:
         except BaseException as error:  # whatever it is belongs to the program
             cell.value = mine
             raised = error
+        allow_calls(self.tstate, ROOM)
         if raised is not None:
             trace = raised.__traceback__
             self.pending = raised.with_traceback(trace.tb_next if trace is not None else None)
@@ -103,6 +121,16 @@ class Machine:
     def clear_error(self) -> None:
         """Forget the pending exception."""
         self.pending = None
+
+    def direct_ready(self, target: Any) -> bool:
+        """Whether a direct call may be made: this one nests Python calls, so not too deep."""
+        valid = target == "self" or memory.read64(target.valid) != 0
+        return valid and self.depth < DEEPEST and not memory.eval_breaker(self.tstate)
+
+    def direct_call(self, target: Any, args: Sequence[Any]) -> Any:
+        """Call a direct function ("self": of this region). Raises GuardFailed when it has left."""
+        region = self.region if target == "self" else target.reference
+        return region.call(self, args)
 
     def raised(self) -> bool:
         return self.pending is not None

@@ -42,8 +42,8 @@ def close(op: Op, open_: dict[Value, int]) -> None:
     if info.writes & TELLING and op.name not in ("frame.set_ip", "poll") or "ref" in info.reads:
         open_.clear()
         return
-    for n in range(len(op.args)) if -1 in info.consumes else info.consumes:
-        open_.pop(op.args[n], None)
+    for value in op.consumed():
+        open_.pop(value, None)
     if op.state is not None:
         for value in stolen(op.state):
             open_.pop(value, None)
