@@ -31,7 +31,7 @@ from .runtime_exits import (
     LOOP_DOOR,
     MISMATCH,
     RETURN,
-    bound_of,
+    bound_of_thread,
     evaluate,
     fill_stack_none,
     lend_units,
@@ -132,7 +132,7 @@ def used(entry, ts):
 def enter_loop(entry, frame, ts):
     """Try one entry. Returns 1 if it ran, 0 if it does not fit."""
     buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
-    st64(buf - 8, bound_of(ts))  # where direct calls of the region find it
+    st64(buf - 8, bound_of_thread())  # where direct calls of the region find it
     tracing = ld32(ts + LAYOUT.TS_TRACING)
     st32(ts + LAYOUT.TS_TRACING, 0)
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
@@ -363,7 +363,7 @@ def enter_function(ts, func, row, entry, args, nargs):
     st32(remaining, ld32(remaining) - 1)
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
     buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
-    st64(buf - 8, bound_of(ts))  # where direct calls of the region find it
+    st64(buf - 8, bound_of_thread())  # where direct calls of the region find it
     bump(S.N_CALLS)
     desc = call_region(entry, frame, ts, buf)
     st32(remaining, ld32(remaining) + 1)
@@ -398,7 +398,7 @@ def enter_direct(ts, func, entry, args, nargsf):
             used(entry, ts)
             st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
             buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
-            st64(buf - 8, bound_of(ts))
+            st64(buf - 8, bound_of_thread())
             bump(S.N_CALLS)
             desc = call_region(entry, args, ts, buf)
             kind = MISMATCH

@@ -239,7 +239,7 @@ def pop_frame(ts, frame):
 def stack_low():
     """Whether this thread is about to run out of C stack (see `stack_bound`)."""
     here = alloca(8)
-    return ult(here, stack_bound())
+    return ult(here, bound_of_thread())
 
 
 @native
@@ -268,11 +268,12 @@ def stack_bound():
 
 
 @native(inline=True)
-def bound_of(ts):
+def bound_of_thread():
     """`stack_bound` of the thread that runs, remembered from one call to the next."""
-    if ld64(c.jc_state + S.BOUND_THREAD) != ts:
+    thread = c.pthread_self()
+    if ld64(c.jc_state + S.BOUND_THREAD) != thread:
         st64(c.jc_state + S.BOUND, stack_bound())
-        st64(c.jc_state + S.BOUND_THREAD, ts)
+        st64(c.jc_state + S.BOUND_THREAD, thread)
     return ld64(c.jc_state + S.BOUND)
 
 

@@ -39,7 +39,7 @@ HOOK_TIER = 400
 # Direct functions that leave record their states here, innermost first (see optimizer/ops/direct.py)
 LOG_TOP = 408
 LOG_BASE = 416
-# The stack bound that was asked for last, by thread state
+# The stack bound that was asked for last, and the thread it is of
 BOUND_THREAD = 424
 BOUND = 432
 # Tables: three words each: array of rows, mask, number of rows
