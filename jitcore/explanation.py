@@ -72,15 +72,18 @@ def one(engine: Engine, site: LoopSite, region: Any, triple: str, opt: str) -> R
     from .backends.llvm.jit import assembly, optimized_ir
     from .backends.llvm.lower import LowerOptions, lower
     from .optimizer.text import show
+    from .tracing.entry import door_graph
 
     assert engine.compiler is not None
     translation = engine.compiler.translate(region.made_for)
     before = show(translation.graph)
     engine.compiler.optimise(translation.graph)
     after = show(translation.graph)
-    lowered = lower(
-        translation.graph, "region", lambda state: 0, valid=region.flag_address, options=LowerOptions(triple=triple)
-    )
+    graph, direct = translation.graph, None
+    if translation.target is not None:
+        graph, direct = door_graph(translation.target), graph
+    options = LowerOptions(triple=triple)
+    lowered = lower(graph, "region", lambda state: 0, valid=region.flag_address, options=options, direct=direct)
     ir_text = optimized_ir(lowered.ir_text, opt, triple)
     return RegionText(
         site.name,
