@@ -51,6 +51,9 @@ def enter(t: Translator) -> None:
         # Only now, when no entry guard can fail any more, references are moved out.
         value = t.emit("frame.take_stack", imm=(depth,))
         obj.value = value
+        if isinstance(stack[depth], RangeIter):
+            # The three numbers stand for it from here on, and an exit makes another one.
+            t.emit("obj.drop", value)
     if entry.stack:
         t.emit("frame.lower_stack", imm=(0,))
     frame.stack = stack
