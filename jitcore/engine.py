@@ -73,6 +73,7 @@ class Engine:
         self.exits: dict[int, Region] = {}
         self.invalidations = 0
         self.bridges = 0
+        self.before: dict[str, int] = {}
         self.runtime: Runtime | None = None
         self.compiler: Compiler | None = None
         self._profiles: ProfileStore | None = None
@@ -159,6 +160,8 @@ class Engine:
         self.disable()
         for region in self.regions:
             self._uninstall(region, "closed")
+        if self.runtime is not None and self.runtime.on_idle == self._prune_all:
+            self.runtime.set_free_stress(False, None)
         self.regions.clear()
         self.sites.clear()
         self.exits.clear()
@@ -213,6 +216,7 @@ class Engine:
         """What happened so far."""
         runtime = self.runtime
         counters = runtime.counters() if runtime is not None else {}
+        counters = {name: count - self.before.get(name, 0) for name, count in counters.items()}
         rows = []
         for region in self.regions:
             entry = region.entry
@@ -238,12 +242,17 @@ class Engine:
             native_entries=counters.get("entries", 0),
             native_exits=counters.get("exits", 0),
             interpreted_back_edges=counters.get("back_edges", 0) + sum(self.counts.values()),
-            native_back_edges=counters.get("native_back_edges", 0),
+            native_back_edges=counters.get("native_back_edges", 0) if self.counts_native() else None,
             refusals=dict(self.refusals),
             mismatches=counters.get("mismatches", 0),
             invalidations=self.invalidations,
             rows=rows,
         )
+
+    def counts_native(self) -> bool:
+        """Whether back edges in native code are counted: native code does it with the option `stats` on, the reference
+        backend always, and where nothing was compiled there are none."""
+        return self.options.stats or self.options.backend == "reference" or not self.regions
 
     def explain(self, func: Any, **choices: Any) -> Any:
         """The regions of a function as text (see `jitcore.explanation`)."""
@@ -360,6 +369,8 @@ class Engine:
         )
         self.runtime.set_threshold(self.options.threshold, self.options.function_threshold)
         self.runtime.set_deopt_every(self.options.deopt_every)
+        self.runtime.set_free_stress(self.options.free_stress, self._prune_all if self.options.free_stress else None)
+        self.before = self.runtime.counters()
         self.compiler = Compiler(self.runtime, self.options, self.profiles)
         self._use_callback()
         return True
@@ -396,7 +407,7 @@ class Engine:
             site.state, site.reason = "refused", "deep_recursion"
             if self.runtime is not None:
                 self.runtime.remove_function(func)
-            site.functions = [f for f in site.functions if f is not func]
+            site.functions.discard(func)
         self._refuse("deep_recursion", func.__qualname__)
 
     def _hot_function(self, code: CodeType, frame: int) -> Any:
@@ -414,29 +425,33 @@ class Engine:
         if site is None:
             site = self.sites[key] = LoopSite(code, FUNCTION)
         func = function_of(frame)
+        self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS or func is None:
             return sys.monitoring.DISABLE
         if self.recorder.busy():
             self._again(site, 50)
         elif site.state == "live":
-            self._door(site, site.regions[-1], func)
-            self._again(site, 1)
+            # A closure that has no door yet gets one at its first call. One that has and comes here nevertheless is
+            # called in a way, or with arguments, that its door does not serve.
+            self._again(site, 1 if self._door(site, site.regions[-1], func) else 100)
         elif site.state == "recorded":
             self._compile(site, frame)
         else:
             self._record(site, frame, FUNCTION, 1)
         return None
 
-    def _door(self, site: LoopSite, region: Region, func: FunctionType) -> None:
-        """Put the region in front of a function object of its code (each closure has its own)."""
+    def _door(self, site: LoopSite, region: Region, func: FunctionType) -> bool:
+        """Put the region in front of a function object of its code (each closure has its own); False where it stands
+        there already, or there are too many."""
         assert self.runtime is not None
-        if any(f is func for f in site.functions) or len(site.functions) >= MAX_DOORS:
-            return
+        if func in site.functions or len(site.functions) >= MAX_DOORS:
+            return False
         from .tracing.decode import code_info
 
         info = code_info(site.code)
         self.runtime.install_function(func, region.entry, id(site.code) + code_offset() + info.resume_offset)
-        site.functions.append(func)
+        site.functions.add(func)
+        return True
 
     def _hot_loop(self, code: CodeType, target: int, frame: int) -> Any:
         """A loop's counter ran out: record it, or compile what was recorded."""
@@ -450,12 +465,13 @@ class Engine:
         site = self.sites.get(key)
         if site is None:
             site = self.sites[key] = LoopSite(code, target)
+        self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS:
             if not site.regions:
                 return sys.monitoring.DISABLE
             self._again(site, 1 << 30)
             return None
-        if self.recorder.busy():
+        if self.recorder.busy() or site.state == "compiled":  # the latter by another thread, just now
             self._again(site, 50)
             return None
         if site.state == "recorded":
@@ -511,8 +527,10 @@ class Engine:
             self._give_up(site, "out_of_memory", "")
             return
         region.site = site
+        assert region.translation is not None
         tool = next((name for code in region.translation.codes if (name := watcher(TOOL, code))), None)
         if tool is not None:
+            region.free(False)
             site.attempts -= 1
             site.state = "recorded"
             self._refuse("tracing_active", site.name, f"tool {tool!r}")
@@ -520,6 +538,9 @@ class Engine:
             return
         self._watch(region)
         if not region.valid.value:
+            # Something changed while this was compiled.
+            site.state = "recorded"
+            self._uninstall(region, "invalidated")
             self._again(site, 100)
             return
         region.entry = DoorEntry(region.address, region.nbuf, region.flag_address, region.native)
@@ -545,12 +566,33 @@ class Engine:
         self._refuse(reason if is_reason(reason) else "unsupported_bytecode", site.name, detail or reason)
 
     def _watch(self, region: Region) -> None:
-        assert self.runtime is not None
-        for kind, holder, name in region.translation.watches:
-            if kind == "dict":
-                self.runtime.watch_dict_key(holder, name, region.flag_address)
-            elif kind == "function":
-                self.runtime.watch_function(holder, region.flag_address)
+        """Have the region invalidated when one of its assumptions ends. What ended since it was seen counts, too."""
+        assert self.runtime is not None and region.translation is not None
+        for watch in region.translation.watches:
+            if watch.kind == "dict":
+                self.runtime.watch_dict_key(watch.holder, watch.name, region.flag_address)
+            elif watch.kind == "function":
+                self.runtime.watch_function(watch.holder, region.flag_address)
+        if not all(watch.holds() for watch in region.translation.watches):
+            region.valid.value = 0
+
+    def _prune(self, site: LoopSite) -> None:
+        """Take the site's invalid regions away. What is compiled next finds the world as it is then."""
+        for region in [region for region in site.regions if not region.valid.value]:
+            if region.state != "live":
+                continue
+            self._uninstall(region, "invalidated")
+            self.invalidations += 1
+            log.info(f"invalidated {site.name}")
+            self._tell("invalidated", where=site.name)
+            if not site.regions and site.state == "live":
+                site.state = "recorded"
+                self._again(site, 1)
+
+    def _prune_all(self) -> None:
+        """Stress: free what is invalid at once, wherever it is."""
+        for site in list(self.sites.values()):
+            self._prune(site)
 
     def _hot_exit(self, exit_id: int) -> None:
         """An exit was taken often: record what happens behind it and make the region again. The frames are rebuilt
@@ -582,19 +624,29 @@ class Engine:
             self.recorder.follow(inner)
 
     def _uninstall(self, region: Region, why: str) -> None:
+        """Take a region from behind its doors for good. It is freed when nobody runs it any more: at once, or by the door
+        at the end of the last run. No error if that has happened already."""
+        site, runtime = region.site, self.runtime
+        if region.native is None or region.state != "live":
+            return
         region.state = why
         region.valid.value = 0
-        if self.runtime is not None:
-            site = region.site
-            if site is not None and site.offset == FUNCTION:
-                for func in site.functions:
-                    self.runtime.remove_function(func)
+        assert runtime is not None
+        if site is not None and region in site.regions:
+            site.regions.remove(region)
+            if site.offset == FUNCTION:
+                for func in list(site.functions):
+                    runtime.remove_function(func)
                 site.functions.clear()
-            elif region.entry is not None:
-                self.runtime.remove_loop(region.code, region.offset, region.entry)
-            self.runtime.unwatch(region.flag_address)
-        if region.site is not None and region in region.site.regions:
-            region.site.regions.remove(region)
+            else:
+                runtime.remove_loop(region.code, region.offset, region.entry)
+        runtime.unwatch(region.flag_address)
+        for block in region.descriptors.values():
+            self.exits.pop(block.exit_id, None)
+        if region.entry is None:
+            region.free(self.options.free_stress)
+        else:
+            runtime.retire(region.entry, lambda: region.free(self.options.free_stress))
 
     def _internal(self, error: Exception) -> None:
         """A defect of jitcore's own: the program runs on, interpreted."""

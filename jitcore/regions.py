@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .abi import LAYOUT, memory
 from .backends.descriptors import DescriptorBlock, build_all
@@ -36,9 +37,26 @@ MAX_REMAKES = 12
 MAX_ATTEMPTS = 4
 
 
-@dataclass
+POISON = -0x2121212121212122
+"""What stress writes into the words of freed descriptors."""
+
+
+@dataclass(eq=False)
+class Native:
+    """Linked code and what it refers to."""
+
+    module: Any
+    lowered: Any
+
+    def free(self) -> None:
+        """Release the code. Nobody may run it any more."""
+        self.module.free()
+        self.lowered = None
+
+
+@dataclass(eq=False)
 class Region:
-    """One compiled region with everything that must live as long as its code."""
+    """One compiled region with everything that must live as long as its code. Freed, it is a row of the report."""
 
     code: CodeType
     offset: int
@@ -46,10 +64,10 @@ class Region:
     nbuf: int
     valid: Any
     descriptors: dict[State, DescriptorBlock]
-    translation: Translation
+    translation: Translation | None
     native: Any
     compile_seconds: float
-    made_for: Entry
+    made_for: Entry | None
     entry: Any = None
     site: LoopSite | None = None
     state: str = "live"
@@ -57,6 +75,21 @@ class Region:
     @property
     def flag_address(self) -> int:
         return ctypes.addressof(self.valid)
+
+    def free(self, poison: bool) -> None:
+        """Release the code and all it kept alive. No door may lead here any more and nobody may be inside. `poison` makes
+        whoever still uses a descriptor of it crash at once."""
+        native, self.native = self.native, None
+        if native is None:
+            return
+        native.free()
+        if self.entry is not None:
+            self.entry.close()
+        if poison:
+            for block in self.descriptors.values():
+                block.words[:] = [POISON] * len(block.words)
+        self.descriptors.clear()
+        self.translation = self.made_for = None
 
 
 FUNCTION = -1
@@ -75,7 +108,7 @@ class LoopSite:
     remakes: int = 0
     recordings: int = 0
     reason: str = ""
-    functions: list[FunctionType] = field(default_factory=list)
+    functions: WeakSet[FunctionType] = field(default_factory=WeakSet)
 
     @property
     def line(self) -> int:
@@ -125,8 +158,10 @@ class Compiler:
                 block.hot = self.options.exit_threshold
         self.note("descriptors", start_descriptors)
         valid = ctypes.c_int64(1)
+        # Under stress the region reads a word that is never 1, while its own stays 1 for the doors.
+        found = self.runtime.cell("never") if self.options.invalidate_stress else ctypes.addressof(valid)
         name = f"jitcore_{next(self.serial)}"
-        native, address = self.link(translation.graph, name, descriptors, valid)
+        native, address = self.link(translation.graph, name, descriptors, found)
         nbuf = max((len(s.values()) for s in descriptors), default=0) + 1
         seconds = perf_counter() - start
         return Region(
@@ -149,10 +184,11 @@ class Compiler:
         self.note("passes", start)
 
     def link(
-        self, graph: Graph, name: str, descriptors: dict[State, DescriptorBlock], valid: Any
+        self, graph: Graph, name: str, descriptors: dict[State, DescriptorBlock], valid: int
     ) -> tuple[Any, int]:
+        """Native code with its address; `valid` is where the region looks whether it is valid."""
         if self.options.backend == "reference":
-            region = self.runtime.reference_backend().compile(graph, descriptors, ctypes.addressof(valid))
+            region = self.runtime.reference_backend().compile(graph, descriptors, valid)
             return region, region.address
         from .backends.llvm.lower import LowerOptions, lower
 
@@ -161,15 +197,15 @@ class Compiler:
             graph,
             name,
             lambda state: descriptors[state].address,
-            valid=ctypes.addressof(valid),
-            options=LowerOptions(deopt=bool(self.options.deopt_every)),
+            valid=valid,
+            options=LowerOptions(deopt=bool(self.options.deopt_every), count=self.options.stats),
         )
         self.note("lower", start)
         start = perf_counter()
         effort = ("none", "quick", "full", "full")[self.options.opt_level]
         module = self.runtime.jit.compile_ir(lowered.ir_text, {**lowered.symbols, **self.runtime.cells}, [name], effort)
         self.note("llvm", start)
-        return (module, lowered), module.address(name)
+        return Native(module, lowered), module.address(name)
 
     def note(self, stage: str, start: float) -> None:
         self.timings[stage] = self.timings.get(stage, 0.0) + perf_counter() - start

@@ -10,7 +10,7 @@ from ..optimizer.ir import State
 from .bytecode_table import bytecode
 from .decode import Ins, code_info
 from .intrinsics import INTRINSICS, METHODS
-from .translate import Frame, Leave, Restart, owned_parts
+from .translate import Frame, Leave, Restart, function_parts, owned_parts
 from .values import AV, OWNED, Const, Null, Obj
 from .versions import CALL_NULL_FIRST
 
@@ -122,7 +122,7 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
     if callable_parts:
         caller.call = None
         return False
-    t.watches[("function", id(func), "")] = ("function", func, None)
+    t.watch("function", func, "", function_parts(func))
     t.constants[id(func)] = func
     t.codes.add(code)
     del caller.stack[len(caller.stack) - len(operands) :]

@@ -109,12 +109,14 @@ class LowerOptions:
     deopt: let guards fail without cause: each counts the i64 cell `@force_counter` down, at zero sets the
     cell `@forced` to 1 and leaves. The addresses of these cells may be given here, or to the linker.
     triple: the target written into the module ("" for the host).
+    count: add one to the i64 cell `@native_edges` (which the linker knows) at each back edge.
     """
 
     deopt: bool = False
     force_counter: int = 0
     forced: int = 0
     triple: str = ""
+    count: bool = False
 
 
 @dataclass

@@ -174,7 +174,12 @@ def valid(e: Emitter, op: Op) -> str:
 
 @lowering("poll")
 def poll(e: Emitter, op: Op) -> str:
-    """The eval breaker: an int of the interpreter on 3.12, the low byte of a thread's word later."""
+    """The eval breaker: an int of the interpreter on 3.12, the low byte of a thread's word later. Polls are where loops
+    close, so they count back edges where that is asked for: nothing but calls reads the cell, and LLVM may keep it in
+    a register between them."""
+    if e.options.count:
+        cell = e.data("native_edges", 0)
+        e.store("i64", e.let(f"add i64 {e.load('i64', cell, 0, 'cell')}, 1"), cell, 0, "cell")
     type_ = {0xFF: "i8", 0xFFFFFFFF: "i32"}[LAYOUT.EVAL_BREAKER_MASK]
     base = "%tstatep"
     if LAYOUT.EVAL_BREAKER_IN_INTERP:

@@ -102,6 +102,24 @@ def call_region(entry, frame, ts, buf):
 
 
 @native
+def leave_entry(entry, ts):
+    """A run has ended. The last one of a retired entry says so: its code may be freed, so nothing of the entry is
+    touched after this. An exception that is on its way stays set."""
+    left = ld64(entry + S.E_ACTIVATIONS) - 1
+    st64(entry + S.E_ACTIVATIONS, left)
+    if left:
+        return 0
+    if ld64(entry + S.E_RETIRED) or ld64(c.jc_state + S.EAGER):
+        error = c.PyErr_GetRaisedException()
+        result = call_hook(ts, ld64(c.jc_state + S.HOOK_IDLE), alloca(8), 0)
+        if result:
+            drop(result)
+        if error:
+            c.PyErr_SetRaisedException(error)
+    return 0
+
+
+@native
 def enter_loop(entry, frame, ts):
     """Try one entry. Returns 1 if it ran, 0 if it does not fit."""
     buf = alloca(8 * ld64(entry + S.E_NBUF) + 64)
@@ -122,10 +140,13 @@ def enter_loop(entry, frame, ts):
         st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
         bump(S.N_EXITS)
     else:
+        # No Python code has run, so the entry cannot have been retired, and the chain is what it was.
         st64(entry + S.E_MISMATCHES, ld64(entry + S.E_MISMATCHES) + 1)
         bump(S.N_MISMATCHES)
-    st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+        st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
     st32(ts + LAYOUT.TS_TRACING, tracing)
+    if ran:
+        leave_entry(entry, ts)
     return ran
 
 
@@ -350,7 +371,7 @@ def enter_function(ts, func, row, entry, args, nargs):
             result = leave_frame(ts, frame, result, row)
         st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
         bump(S.N_EXITS)
-    st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+    leave_entry(entry, ts)
     return result
 
 

@@ -60,6 +60,10 @@ FORCE_TARGET = 288
 FORCED = 296
 PENDING_ERROR = 304  # an owned exception from a region that cannot set it in the thread state
 C_UNITS = 312  # C-recursion units of a thread that has not recursed
+N_NATIVE_EDGES = 320  # back edges in compiled code, where that counts them
+NEVER = 328  # always 0: the validity word of regions that are to find themselves invalid
+HOOK_IDLE = 336  # called when the last run of a retired entry has ended
+EAGER = 344  # the stress switch: call that hook after every run
 STATE_BYTES = 512
 
 # Entries, made by `runtime.Entry`
@@ -71,7 +75,8 @@ E_ACTIVATIONS = 32
 E_ENTRIES = 40
 E_MISMATCHES = 48
 E_EXITS = 56
-ENTRY_BYTES = 64
+E_RETIRED = 64  # taken out of every door: its code may be freed when nobody runs it any more
+ENTRY_BYTES = 72
 
 # Rows of LOOPS: (code, destination offset), or (code, -1) for the start of a function
 R_COUNT = 16

@@ -107,11 +107,13 @@ class ReferenceRegion:
         descriptors: Mapping[State, DescriptorBlock],
         valid_flag: int,
         pending: ctypes.c_int64,
+        edges: ctypes.c_int64,
         force: Force | None,
     ) -> None:
-        self.program = Program(graph)
+        self.program: Program | None = Program(graph)
         self.descriptors = dict(descriptors)
         self.pending = pending
+        self.edges = edges
         self.force = force
         self.own_flag = ctypes.c_int64(1)
         self.valid_flag = valid_flag or ctypes.addressof(self.own_flag)
@@ -123,8 +125,10 @@ class ReferenceRegion:
         """The region function. An exception that gets here is a defect of the evaluator, in the middle of
         effects that cannot be undone: the process ends."""
         try:
+            assert self.program is not None
             machine = Machine(frame, tstate, self.valid_flag)
             state, values = self.program.run(machine, self.force)
+            self.edges.value += machine.edges
             for n, (name, value) in enumerate(zip(state.values(), values, strict=True)):
                 memory.write64(buf + 8 * n, word(value, name.repr))
             if machine.pending is not None:
@@ -135,16 +139,23 @@ class ReferenceRegion:
             sys.stderr.flush()
             os.abort()
 
+    def free(self) -> None:
+        """Let go of the graph and of what it refers to. Nobody may run the region any more."""
+        self.program = None
+        self.descriptors.clear()
+        del self.callback  # it refers back to this object
+
 
 class ReferenceBackend:
     """Compiles graphs to ReferenceRegions.
 
-    `pending_cell` is the address of the cell for exceptions (the runtime's); without one the backend has
-    its own. `force`, if given, is asked before each guard with a resume state whether to leave there."""
+    `pending_cell` is the address of the cell for exceptions (the runtime's), `edges_cell` that of the counter of
+    back edges; without them the backend has its own. `force`, if given, is asked before each guard with a resume state whether to leave there."""
 
     name = "reference"
 
-    def __init__(self, pending_cell: int = 0, force: Force | None = None) -> None:
+    def __init__(self, pending_cell: int = 0, force: Force | None = None, edges_cell: int = 0) -> None:
+        self.edges = ctypes.c_int64.from_address(edges_cell) if edges_cell else ctypes.c_int64(0)
         self.cell = ctypes.c_int64.from_address(pending_cell) if pending_cell else ctypes.c_int64(0)
         self.pending_error = ctypes.addressof(self.cell)
         self.force = force
@@ -157,4 +168,4 @@ class ReferenceBackend:
         missing = [s for s in graph.states() if s not in descriptors]
         if missing:
             raise KeyError(f"{len(missing)} states have no descriptor")
-        return ReferenceRegion(graph, descriptors, valid_flag, self.cell, self.force)
+        return ReferenceRegion(graph, descriptors, valid_flag, self.cell, self.edges, self.force)

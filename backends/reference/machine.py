@@ -37,13 +37,14 @@ def function(name: str, result: Any, count: int, extra: int) -> Callable[..., An
 class Machine:
     """The state of one run of a region. `frame` may be 0 for graphs that touch none."""
 
-    __slots__ = ("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending")
+    __slots__ = ("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending", "edges")
 
     def __init__(self, frame: int, tstate: int, valid_flag: int) -> None:
         self.frame = frame
         self.tstate = tstate
         self.valid_flag = valid_flag
         self.pending: BaseException | None = None
+        self.edges = 0
         self.code_address = self.nlocals = 0
         if frame:
             self.code_address = int(memory.slot_object(memory.read64(frame + LAYOUT.FRAME_CODE)))

@@ -111,7 +111,9 @@ def valid(m: Any) -> bool:
 
 @op("poll", "", "b", reads="any", writes="any")
 def poll(m: Any) -> bool:
-    """Whether the interpreter's eval breaker asks for attention (signals, GC, other threads). Never moved or shared."""
+    """Whether the interpreter's eval breaker asks for attention (signals, GC, other threads). Never moved or shared.
+    A poll stands where a loop closes, so it counts as a back edge."""
+    m.edges += 1
     return bool(memory.eval_breaker(m.tstate))
 
 
