@@ -20,6 +20,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import LAYOUT, AbiError, memory
+from ..abi.pending import blocked_signals
 from .llvm import runtime_doors, runtime_exits, runtime_watch
 from .llvm import runtime_state as S
 from .llvm.jit import Jit
@@ -289,6 +290,8 @@ class Runtime:
         if LAYOUT.TS_C_RECURSION:
             self.state[S.C_UNITS // 8] = memory.read32s(memory.thread_state() + LAYOUT.TS_C_RECURSION)
         self._put(S.HOOK_IDLE, self._idle)
+        signals = blocked_signals()
+        ctypes.memmove(self.base + S.SIGNALS, signals, ctypes.sizeof(signals))
         self.poison_type = self._make_poison()
         self._put(S.POISON_TYPE, self.poison_type)
 

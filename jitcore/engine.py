@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from _thread import interrupt_main
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -298,9 +297,8 @@ class Engine:
         """The JUMP callback before the first loop is hot."""
         try:
             return self._count(code, source, target)
-        except KeyboardInterrupt:
-            # The signal meant the program, not this callback: it is sent again and arrives there.
-            interrupt_main()
+        except BaseException as error:
+            -self._failed(error)
             return None
 
     def _count(self, code: CodeType, source: int, target: int) -> Any:
@@ -319,6 +317,13 @@ class Engine:
 
     def _count_start(self, code: CodeType, offset: int) -> Any:
         """The PY_START callback before anything is hot."""
+        try:
+            return self._count_call(code)
+        except BaseException as error:
+            -self._failed(error)
+            return None
+
+    def _count_call(self, code: CodeType) -> Any:
         if not has_function_door(code) or not self._wants_function(code):
             return sys.monitoring.DISABLE
         key = (id(code), FUNCTION)
@@ -332,16 +337,17 @@ class Engine:
         return self._first_hot(code, FUNCTION, sys._getframe(1))
 
     def _first_hot(self, code: CodeType, offset: int, frame: FrameType) -> Any:
+        from .abi import memory
+        from .abi.pending import Held
+
+        held = Held()
         try:
             if not self._start_runtime():
                 return sys.monitoring.DISABLE
-            from .abi import memory
-
             address = memory.frame_address(frame)
             return self._hot_function(code, address) if offset == FUNCTION else self._hot_loop(code, offset, address)
-        except Exception as error:
-            self._internal(error)
-            return sys.monitoring.DISABLE
+        finally:
+            -held
 
     def _wants_function(self, code: CodeType) -> bool:
         """Functions get a door of their own when the user marked them; others are walked into from hot loops."""
@@ -351,29 +357,49 @@ class Engine:
         """Native callbacks from here on. False where llvmlite is missing or broken: said once, the program runs on."""
         if self.runtime is not None:
             return True
+        from .abi.pending import is_the_programs
+
         try:
             from .backends.runtime import runtime
             from .regions import Compiler
-        except ImportError as error:
-            self._refuse("llvmlite_missing", detail=str(error))
-            log.say_once(f"{Reason.LLVMLITE_MISSING.sentence} ({error})")
-            self._checked, self._reason = True, Reason.LLVMLITE_MISSING.sentence
-            sys.monitoring.set_events(TOOL, 0)
+
+            made = runtime()
+        except Exception as error:
+            if is_the_programs(error):
+                raise
+            self._deactivate(error)
             return False
-        self.runtime = runtime()
-        self.runtime.set_hooks(
+        # A signal handler may end this anywhere: what is visible of it comes last.
+        made.set_hooks(
             hot_loop=self._hot_loop_hook,
             hot_exit=self._hot_exit_hook,
             hot_function=self._hot_function_hook,
             deep_recursion=self._deep_recursion,
         )
-        self.runtime.set_threshold(self.options.threshold, self.options.function_threshold)
-        self.runtime.set_deopt_every(self.options.deopt_every)
-        self.runtime.set_free_stress(self.options.free_stress, self._prune_all if self.options.free_stress else None)
-        self.before = self.runtime.counters()
-        self.compiler = Compiler(self.runtime, self.options, self.profiles)
+        made.set_threshold(self.options.threshold, self.options.function_threshold)
+        made.set_deopt_every(self.options.deopt_every)
+        made.set_free_stress(self.options.free_stress, self._prune_all if self.options.free_stress else None)
+        self.before = made.counters()
+        self.compiler = Compiler(made, self.options, self.profiles)
+        self.runtime = made
         self._use_callback()
         return True
+
+    def _deactivate(self, error: Exception) -> None:
+        """There is no native runtime to be had in this process: said once, the program runs on interpreted."""
+        reason = Reason.LLVMLITE_MISSING
+        if isinstance(error, MemoryError):
+            reason = Reason.OUT_OF_MEMORY
+        elif not isinstance(error, ImportError) and not from_llvmlite(error):
+            reason = Reason.INTERNAL_ERROR
+        self._refuse(reason.key, detail=f"{type(error).__name__}: {error}")
+        self._checked, self._reason = True, f"{reason.sentence} ({type(error).__name__}: {error})"
+        log.inactive(self._reason)
+        if self.options.log == "debug":
+            import traceback
+
+            traceback.print_exception(error)
+        self.disable()
 
     # ---- hot places -----------------------------------------------------------------------------------------------
 
@@ -383,22 +409,22 @@ class Engine:
     def _hot_loop_hook(self, code: CodeType, target: int, frame: int) -> Any:
         try:
             return self._hot_loop(code, target, frame)
-        except Exception as error:
-            self._internal(error)
-            return sys.monitoring.DISABLE
+        except BaseException as error:
+            -self._failed(error)
+            return None
 
     def _hot_exit_hook(self, exit_id: int, *where: object) -> None:
         try:
             self._hot_exit(exit_id)
-        except Exception as error:
-            self._internal(error)
+        except BaseException as error:
+            -self._failed(error)
 
     def _hot_function_hook(self, code: CodeType, frame: int) -> Any:
         try:
             return self._hot_function(code, frame)
-        except Exception as error:
-            self._internal(error)
-            return sys.monitoring.DISABLE
+        except BaseException as error:
+            -self._failed(error)
+            return None
 
     def _deep_recursion(self, func: FunctionType) -> None:
         """The C stack ran low in this function: it is the interpreter's from now on."""
@@ -526,6 +552,11 @@ class Engine:
         except MemoryError:
             self._give_up(site, "out_of_memory", "")
             return
+        except BaseException:
+            # The program's signal handler raised: it has nothing to do with this place, which may be tried again.
+            site.attempts -= 1
+            site.state = "recorded"
+            raise
         region.site = site
         assert region.translation is not None
         tool = next((name for code in region.translation.codes if (name := watcher(TOOL, code))), None)
@@ -648,13 +679,33 @@ class Engine:
         else:
             runtime.retire(region.entry, lambda: region.free(self.options.free_stress))
 
-    def _internal(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> Any:
+        """What becomes of an exception in a callback: negating the result is to be the callback's last act. The program's
+        own, from a signal handler that happened to run here, is then raised in the program."""
+        from .abi.pending import Later, is_the_programs
+
+        if is_the_programs(error):
+            return Later(error)
+        self._internal(error)
+        return 0
+
+    def _internal(self, error: BaseException) -> None:
         """A defect of jitcore's own: the program runs on, interpreted."""
         self._refuse("internal_error", detail=f"{type(error).__name__}: {error}")
         if self.options.verify or self.options.log == "debug":
             import traceback
 
             traceback.print_exception(error)
+
+
+def from_llvmlite(error: BaseException) -> bool:
+    """Whether the exception came out of llvmlite."""
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "llvmlite":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def has_function_door(code: CodeType) -> bool:

@@ -20,6 +20,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from ..abi import LAYOUT, memory
+from ..abi.pending import Later, is_the_programs
 from .decode import CodeInfo, Ins, code_info
 from .profile import BIG_INT, NULL, TAGGED, Observation, ProfileStore
 from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NO_EVENT
@@ -213,9 +214,11 @@ class Recorder:
             return
         try:
             self.record(recording, code, offset, memory.frame_address(sys._getframe(1)))
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, AssertionError, OSError):
+        except BaseException as error:
             # A defect of ours must not reach the program; what a signal handler raises here must.
-            self.stop("internal_error")
+            later = Later(error) if is_the_programs(error) else 0
+            self.stop("recording_lost" if later else "internal_error")
+            -later
 
     def record(self, recording: Recording, code: CodeType, offset: int, frame: int) -> None:
         info = code_info(code)

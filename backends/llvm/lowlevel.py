@@ -70,6 +70,7 @@ SIGNATURES: dict[str, str] = {
     "pthread_attr_getstack": "ippp",
     "pthread_getattr_np": "ilp",
     "pthread_self": "l",
+    "pthread_sigmask": "iipp",
     "_PyEval_EvalFrameDefault": "pppi",
     "_PyObject_New": "pp",
     "_Py_Dealloc": "vp",

@@ -107,8 +107,8 @@ def leave_entry(entry, ts):
     touched after this. An exception that is on its way stays set."""
     left = ld64(entry + S.E_ACTIVATIONS) - 1
     st64(entry + S.E_ACTIVATIONS, left)
-    if left:
-        return 0
+    if left or breaker_set(ts):
+        return 0  # with the breaker set, whoever frees something next does this too
     if ld64(entry + S.E_RETIRED) or ld64(c.jc_state + S.EAGER):
         error = c.PyErr_GetRaisedException()
         result = call_hook(ts, ld64(c.jc_state + S.HOOK_IDLE), alloca(8), 0)
@@ -158,6 +158,11 @@ def count_down(row, hook, code, dst):
     st64(row + S.R_COUNT, count)
     if count > 0:
         return c._Py_NoneStruct
+    ts = c.PyThreadState_Get()
+    if breaker_set(ts):
+        # A signal handler is due, and would run in the hook: first the program gets it.
+        st64(row + S.R_COUNT, 1)
+        return c._Py_NoneStruct
     reset = ld64(row + S.R_RESET) * 4
     if reset <= 0:
         reset = 4
@@ -165,7 +170,6 @@ def count_down(row, hook, code, dst):
         reset = S.MAX_RESET
     st64(row + S.R_RESET, reset)
     st64(row + S.R_COUNT, reset)
-    ts = c.PyThreadState_Get()
     args = alloca(24)
     st64(args, code)
     n = 1

@@ -33,6 +33,7 @@ from ...abi import LAYOUT
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld32, ld64, native, st32, st64, ult
 from .runtime_state import (
+    breaker_set,
     call_hook,
     drop,
     get_depth,
@@ -565,7 +566,10 @@ def run_exit(frame, ts, desc, buf, door):
         slot_close(ld64(kept + 8 * i))
         i += 1
     if count == ld64(desc + D_HOT):
-        tell_hot_exit(ts, desc, ld64(entry + X_CODE), innermost)
+        if breaker_set(ts):
+            st64(desc + D_COUNT, count - 1)  # a signal handler is due, and not in the hook: another time
+        else:
+            tell_hot_exit(ts, desc, ld64(entry + X_CODE), innermost)
 
     # Run them, innermost first.
     throw = 0

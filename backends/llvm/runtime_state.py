@@ -18,8 +18,10 @@ that may have died; who puts more than a counter in a row makes sure that a stal
 
 from __future__ import annotations
 
+import signal
+
 from ...abi import LAYOUT
-from .lowlevel import c, ld32, ld64, native, st32, st64
+from .lowlevel import alloca, c, ld32, ld64, native, st32, st64
 
 # Objects and addresses
 DISABLE = 0
@@ -64,7 +66,11 @@ N_NATIVE_EDGES = 320  # back edges in compiled code, where that counts them
 NEVER = 328  # always 0: the validity word of regions that are to find themselves invalid
 HOOK_IDLE = 336  # called when the last run of a retired entry has ended
 EAGER = 344  # the stress switch: call that hook after every run
+SIGNALS = 384  # a sigset_t: the signals that wait while a hook runs
 STATE_BYTES = 512
+
+SIG_BLOCK = int(signal.SIG_BLOCK)
+SIG_SETMASK = int(signal.SIG_SETMASK)
 
 # Entries, made by `runtime.Entry`
 E_FN = 0
@@ -319,10 +325,13 @@ def table_row(table, a, b):
 def call_hook(ts, hook, args, nargs):
     """Call a Python callable with borrowed arguments, under tracing (its own code fires no events). Returns a
     new reference; 0 if there is no such hook or it raised: the exception is reported as unraisable, but an
-    interrupt from the keyboard belongs to the program and is raised again there."""
+    interrupt from the keyboard belongs to the program and is raised again there. Signals wait until the hook has ended:
+    their handlers are for the program's frames to run."""
     if hook == 0:
         return 0
     take(hook)
+    signals = alloca(128)
+    c.pthread_sigmask(SIG_BLOCK, c.jc_state + SIGNALS, signals)
     tracing = ts + LAYOUT.TS_TRACING
     st32(tracing, ld32(tracing) + 1)
     result = c.PyObject_Vectorcall(hook, args, nargs, 0)
@@ -334,4 +343,5 @@ def call_hook(ts, hook, args, nargs):
             c.PyErr_WriteUnraisable(hook)
     st32(tracing, ld32(tracing) - 1)
     drop(hook)
+    c.pthread_sigmask(SIG_SETMASK, signals, 0)
     return result
