@@ -11,7 +11,7 @@ same as a loop door's, only that our frame is ours to run. Calls that do not fit
 counts, no valid entry, a pending eval breaker, not enough stack) go to the function's original vectorcall.
 
 When the C stack gets low the function is given back to the interpreter, vectorcall and version: it can then
-recurse as deep as Python allows without using C stack, and the hook is told so.
+recurse as deep as Python allows without using C stack, and the hook is told so. Loop doors stay shut then.
 
 None of this returns NULL from a monitoring callback: CPython would look for the handler in the wrong place.
 """
@@ -25,7 +25,9 @@ from ...abi import LAYOUT
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld16, ld32, ld64, native, st32, st64
 from .runtime_exits import (
+    BUILTIN_UNITS,
     D_KIND,
+    EVAL_UNITS,
     FUNCTION_DOOR,
     LOOP_DOOR,
     MISMATCH,
@@ -83,9 +85,10 @@ def disable():
 
 
 @native
-def call_region(entry, frame, ts, buf):
-    """Run an entry's code; returns its exit's descriptor. Handles the stress switch."""
-    lent = lend_units(ts)
+def call_region(entry, frame, ts, buf, units):
+    """Run an entry's code; returns its exit's descriptor. `units` is what a level of recursion through this door costs.
+    Handles the stress switch."""
+    lent = lend_units(ts, units)
     if ld64(c.jc_state + S.FORCE_ENABLED) == 0:
         desc = icall(ld64(entry + S.E_FN), frame, ts, buf)
         return_units(ts, lent)
@@ -126,7 +129,7 @@ def enter_loop(entry, frame, ts):
     tracing = ld32(ts + LAYOUT.TS_TRACING)
     st32(ts + LAYOUT.TS_TRACING, 0)
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
-    desc = call_region(entry, frame, ts, buf)
+    desc = call_region(entry, frame, ts, buf, EVAL_UNITS + BUILTIN_UNITS)
     ran = 0
     if desc:
         if ld64(desc + D_KIND) == MISMATCH:
@@ -228,7 +231,7 @@ def jump_callback(self, args, nargs):
         ts = c.PyThreadState_Get()
         if breaker_set(ts):
             return c._Py_NoneStruct
-        if watched(code):
+        if watched(code) or stack_low():
             return c._Py_NoneStruct
         frame = current_frame(ts)
         while entry:
@@ -354,7 +357,7 @@ def enter_function(ts, func, row, entry, args, nargs):
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
     buf = alloca(8 * ld64(entry + S.E_NBUF) + 64)
     bump(S.N_CALLS)
-    desc = call_region(entry, frame, ts, buf)
+    desc = call_region(entry, frame, ts, buf, EVAL_UNITS)
     st32(remaining, ld32(remaining) + 1)
     kind = MISMATCH
     if desc:
