@@ -638,7 +638,7 @@ class Translator:
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         for k, av in enumerate(self.frame.locals):
             if av.dirty:
-                value = self.owned_value(av.copy())
+                value = self.emit("obj.null") if isinstance(av, Null) else self.owned_value(av.copy())
                 self.emit("frame.store_local", value, imm=(k,))
                 av.dirty = False
         self.emit("frame.set_ip", imm=(self.ins.offset,))

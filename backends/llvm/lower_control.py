@@ -162,6 +162,8 @@ def frame_builtins(e: Emitter, op: Op) -> str:
 @lowering("frame.taken")
 def taken(e: Emitter, op: Op) -> str:
     o = e.load("ptr", "%framep", LAYOUT.FRAME_OBJ, "frame")
+    if LAYOUT.LOCALS_PROXY:
+        return e.let(f"icmp ne ptr {o}, null")
     with e.when(e.let(f"icmp ne ptr {o}, null"), UNLIKELY) as arm:
         held = shared_text(e, o)
     return arm.phi("i1", held, "false")

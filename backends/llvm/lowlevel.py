@@ -65,6 +65,7 @@ SIGNATURES: dict[str, str] = {
     "PyThreadState_Get": "p",
     "PyTuple_New": "pl",
     "Py_DecRef": "vp",
+    "Py_IncRef": "vp",
     "Py_FatalError": "vp",
     "pthread_attr_destroy": "ip",
     "pthread_attr_getstack": "ippp",

@@ -19,6 +19,7 @@ that may have died; who puts more than a counter in a row makes sure that a stal
 from __future__ import annotations
 
 import signal
+import sys
 
 from ...abi import LAYOUT
 from .lowlevel import alloca, c, ld32, ld64, native, st32, st64
@@ -110,6 +111,7 @@ WATCH_DICT = -1
 WATCH_TYPE = -3
 WATCH_FUNCTION = -4
 
+COUNTS_ALL_REFERENCES = int(hasattr(sys, "gettotalrefcount"))  # debug builds: a total must be kept, too
 ROW_BYTES = 128
 HASH = 0x1E3779B97F4A7C15
 
@@ -120,6 +122,9 @@ HASH = 0x1E3779B97F4A7C15
 @native(inline=True)
 def take(obj):
     """A new reference to an object; returns the object."""
+    if COUNTS_ALL_REFERENCES:
+        c.Py_IncRef(obj)
+        return obj
     count = ld32(obj)
     if count >= 0:
         st32(obj, count + 1)
@@ -129,6 +134,9 @@ def take(obj):
 @native
 def drop(obj):
     """Give a reference back. May run any Python code."""
+    if COUNTS_ALL_REFERENCES:
+        c.Py_DecRef(obj)
+        return 0
     count = ld32(obj)
     if count < 0:
         return 0
