@@ -93,7 +93,7 @@ def _written_to(write: Callable[[FrameType], object]) -> int:
 
 @probe("writing to f_locals")
 def _written(p: Probe) -> None:
-    p.same("LOCALS_PROXY", _written_to(lambda frame: frame.f_locals.update(own=2)) == 2, p.layout.LOCALS_PROXY)
+    p.same("LOCALS_PROXY", _written_to(lambda frame: frame.f_locals.update({"own": 2})) == 2, p.layout.LOCALS_PROXY)
 
 
 _module_like = compile("look(getframe())", "<self-test>", "exec")
