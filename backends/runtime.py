@@ -338,6 +338,16 @@ class Runtime:
         self.on_idle = on_idle
         self.state[S.EAGER // 8] = int(on)
 
+    def _forced(self) -> bool:
+        """What native guards do under stress, for those of the reference backend."""
+        if not self.state[S.FORCE_ENABLED // 8]:
+            return False
+        self.state[S.FORCE_COUNTER // 8] -= 1
+        if self.state[S.FORCE_COUNTER // 8]:
+            return False
+        self.state[S.FORCED // 8] = 1
+        return True
+
     def cell(self, name: str) -> int:
         """The address of an i64 that compiled code shares with the runtime; see CELLS. Raises KeyError."""
         return self.base + CELLS[name]
@@ -356,7 +366,7 @@ class Runtime:
         if self._reference is None:
             from .reference import ReferenceBackend
 
-            self._reference = ReferenceBackend(self.cell("pending_error"), edges_cell=self.cell("native_edges"))
+            self._reference = ReferenceBackend(self.cell("pending_error"), self._forced, self.cell("native_edges"))
         return self._reference
 
     # -- loop doors

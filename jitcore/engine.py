@@ -73,6 +73,7 @@ class Engine:
         self.invalidations = 0
         self.bridges = 0
         self.before: dict[str, int] = {}
+        self.seen = -1
         self.runtime: Runtime | None = None
         self.compiler: Compiler | None = None
         self._profiles: ProfileStore | None = None
@@ -181,6 +182,7 @@ class Engine:
         self.registered[id(code)] = code
         if values:
             self.overrides[id(code)] = self.options.for_function(**values)
+            self._set_counters(code)
         if self.inactive_reason is None and self.options.enabled:
             if not self.enabled:
                 self.enable(everything=False)
@@ -382,6 +384,9 @@ class Engine:
         self.before = made.counters()
         self.compiler = Compiler(made, self.options, self.profiles)
         self.runtime = made
+        for code in self.registered.values():
+            if id(code) in self.overrides:
+                self._set_counters(code)
         self._use_callback()
         return True
 
@@ -405,6 +410,18 @@ class Engine:
 
     def _options_of(self, code: CodeType) -> Options:
         return self.overrides.get(id(code), self.options)
+
+    def _set_counters(self, code: CodeType) -> None:
+        """Native counters start with the engine's thresholds; this code has its own."""
+        if self.runtime is None:
+            return
+        from .tracing.decode import code_info
+
+        options = self._options_of(code)
+        info = code_info(code)
+        for target in {ins.target for ins in info.instructions if info.is_loop_head(ins.target)}:
+            self.runtime.set_counter(code, target, options.threshold)
+        self.runtime.set_counter(code, FUNCTION, options.function_threshold)
 
     def _hot_loop_hook(self, code: CodeType, target: int, frame: int) -> Any:
         try:
@@ -454,7 +471,7 @@ class Engine:
         self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS or func is None:
             return sys.monitoring.DISABLE
-        if self.recorder.busy():
+        if self._busy():
             self._again(site, 50)
         elif site.state == "live":
             # A closure that has no door yet gets one at its first call. One that has and comes here nevertheless is
@@ -497,7 +514,7 @@ class Engine:
                 return sys.monitoring.DISABLE
             self._again(site, 1 << 30)
             return None
-        if self.recorder.busy() or site.state == "compiled":  # the latter by another thread, just now
+        if self._busy() or site.state == "compiled":  # the latter by another thread, just now
             self._again(site, 50)
             return None
         if site.state == "recorded":
@@ -505,6 +522,21 @@ class Engine:
             return sys.monitoring.DISABLE if site.state == "refused" and not site.regions else None
         self._record(site, frame, target, ROUNDS)
         return None
+
+    def _busy(self) -> bool:
+        """Whether a recording is under way. One that sits in this thread, in code that it does not follow, while loops get
+        hot there, has found what it will find for now: it is ended."""
+        recorder = self.recorder
+        if not recorder.busy():
+            self.seen = -1
+            return False
+        assert recorder.recording is not None
+        seen = len(recorder.recording.events)
+        if seen == self.seen and recorder.thread == threading.get_ident():
+            recorder.stop("loops_inside")
+            return False
+        self.seen = seen
+        return True
 
     def _again(self, site: LoopSite, count: int) -> None:
         """Call back after that many more back edges."""

@@ -269,10 +269,7 @@ class Emitter:
         self.start(label)
 
     def force(self, state: State) -> None:
-        """A guard that fails when the countdown ends: only where leaving means no more than to go on in the
-        interpreter."""
-        if state.kind != "resume":
-            return
+        """A guard that fails when the countdown ends."""
         counter = self.data("force_counter", self.options.force_counter)
         left = self.let(f"sub i64 {self.load('i64', counter, 0, 'cell')}, 1")
         self.store("i64", left, counter, 0, "cell")

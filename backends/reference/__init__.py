@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...abi import memory
+from ...optimizer.analysis import forcible
 from ...optimizer.ir import Block, Graph, State, Value
 from ...optimizer.registry import GuardFailed
 from ..descriptors import DescriptorBlock
@@ -31,7 +32,7 @@ from .machine import Machine
 REGION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 Force = Callable[[], bool]
-Step = tuple[Callable[..., Any], tuple[int, ...], tuple[object, ...], int, State | None]
+Step = tuple[Callable[..., Any], tuple[int, ...], tuple[object, ...], int, State | None, bool]
 
 
 class Program:
@@ -47,7 +48,7 @@ class Program:
             steps: list[Step] = []
             for op in block.ops:
                 target = reg(op.result) if op.result is not None else -1
-                steps.append((op.info.evaluate, tuple(map(reg, op.args)), op.imm, target, op.state))
+                steps.append((op.info.evaluate, tuple(map(reg, op.args)), op.imm, target, op.state, forcible(op)))
             edges = [
                 (index[e.block], [reg(a) for a in e.args], [reg(p) for p in e.block.params])
                 for e in block.edges
@@ -64,8 +65,9 @@ class Program:
         at = 0
         while True:
             steps, block, edges = self.blocks[at]
-            for evaluate, args, imm, target, state in steps:
-                if force is not None and state is not None and state.kind == "resume" and force():
+            for evaluate, args, imm, target, state, leaves in steps:
+                if leaves and force is not None and force():
+                    assert state is not None
                     return state, self.live(state, regs)
                 try:
                     value = evaluate(machine, *[regs[a] for a in args], *imm)
