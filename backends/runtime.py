@@ -21,6 +21,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import LAYOUT, AbiError, memory
+from ..abi.pending import blocked_signals
 from .llvm import cache, lowlevel, runtime_doors, runtime_exits, runtime_state, runtime_watch
 from .llvm import runtime_state as S
 from .llvm.jit import Jit
@@ -94,6 +95,7 @@ COUNTERS = {
     "mismatches": S.N_MISMATCHES,
     "calls": S.N_CALLS,
     "deep_calls": S.N_DEEP,
+    "native_back_edges": S.N_NATIVE_EDGES,
 }
 CELLS = {
     "force_enabled": S.FORCE_ENABLED,
@@ -102,6 +104,8 @@ CELLS = {
     "forced": S.FORCED,
     "pending_error": S.PENDING_ERROR,
     "log_top": S.LOG_TOP,
+    "native_edges": S.N_NATIVE_EDGES,
+    "never": S.NEVER,
 }
 ROUTINES = ("harmless",)
 """Of HELPERS, those that compiled code calls."""
@@ -180,6 +184,23 @@ class Entry:
     def word(self, offset: int) -> int:
         return int(self.words[offset // 8])
 
+    def close(self) -> None:
+        """Let go of what the code needed; it is gone. Only the counters stay."""
+        self.words[S.E_FN // 8] = 0
+        self.keep = None
+
+    def pin(self) -> None:
+        """Keep the code: other code calls it directly."""
+        self.words[S.E_ACTIVATIONS // 8] += 1
+
+    def unpin(self) -> None:
+        """Undo a `pin`."""
+        self.words[S.E_ACTIVATIONS // 8] -= 1
+
+    def retire(self, on: bool) -> None:
+        """Say whether the door has to tell when the last run ends."""
+        self.words[S.E_RETIRED // 8] = int(on)
+
     @property
     def activations(self) -> int:
         """Runs that have not ended yet; the code may not be freed before this is 0."""
@@ -245,8 +266,9 @@ class Runtime:
         self.start_callback = self._builtin("start_callback")
         self._chains: dict[tuple[int, int], list[Entry]] = {}
         self._codes: dict[int, CodeType] = {}
-        self._functions: dict[int, tuple[FunctionType, int, list[Entry]]] = {}
-        self._retired: list[Entry] = []
+        self._functions: dict[int, tuple[weakref.ref[FunctionType], int, list[Entry]]] = {}
+        self._retired: list[tuple[Entry, Callable[[], None] | None]] = []
+        self.on_idle: Callable[[], None] | None = None
         self._weak: dict[tuple[int, int], weakref.ref[Any]] = {}
         self._watch_ids: dict[str, int] = {}
         self._flags: dict[int, list[tuple[int, str, Any]]] = {}
@@ -315,6 +337,9 @@ class Runtime:
         self.state[S.FORCE_TARGET // 8] = 1
         if LAYOUT.TS_C_RECURSION:
             self.state[S.C_UNITS // 8] = memory.read32s(memory.thread_state() + LAYOUT.TS_C_RECURSION)
+        self._put(S.HOOK_IDLE, self._idle)
+        signals = blocked_signals()
+        ctypes.memmove(self.base + S.SIGNALS, signals, ctypes.sizeof(signals))
         self.poison_type = self._make_poison()
         self._put(S.POISON_TYPE, self.poison_type)
 
@@ -356,6 +381,21 @@ class Runtime:
         self.state[S.FORCE_TARGET // 8] = 1
         self.state[S.FORCE_ENABLED // 8] = max(step, 0)
 
+    def set_free_stress(self, on: bool, on_idle: Callable[[], None] | None) -> None:
+        """Stress: call `on_idle()` after every run, when retired code has been let go. It runs as hooks do."""
+        self.on_idle = on_idle
+        self.state[S.EAGER // 8] = int(on)
+
+    def _forced(self) -> bool:
+        """What native guards do under stress, for those of the reference backend."""
+        if not self.state[S.FORCE_ENABLED // 8]:
+            return False
+        self.state[S.FORCE_COUNTER // 8] -= 1
+        if self.state[S.FORCE_COUNTER // 8]:
+            return False
+        self.state[S.FORCED // 8] = 1
+        return True
+
     def cell(self, name: str) -> int:
         """The address of an i64 that compiled code shares with the runtime; see CELLS. Raises KeyError."""
         return self.base + CELLS[name]
@@ -371,11 +411,13 @@ class Runtime:
         return {name: int(self.state[offset // 8]) for name, offset in COUNTERS.items()}
 
     def reference_backend(self) -> ReferenceBackend:
-        """The reference backend, sharing the cell for exceptions."""
+        """The reference backend, sharing the cells for exceptions and for counting back edges."""
         if self._reference is None:
             from .reference import ReferenceBackend
 
-            self._reference = ReferenceBackend(self.cell("pending_error"), log_cell=self.cell("log_top"))
+            self._reference = ReferenceBackend(
+                self.cell("pending_error"), self._forced, self.cell("native_edges"), self.cell("log_top")
+            )
         return self._reference
 
     # -- loop doors
@@ -423,6 +465,7 @@ class Runtime:
         row = self.loop_row(code, dst)
         self._codes[id(code)] = code
         entry.words[S.E_NEXT // 8] = chain[0].address if chain else 0
+        entry.retire(False)
         chain.insert(0, entry)
         memory.write64(row + S.R_HEAD, entry.address)
         self.sweep()
@@ -441,17 +484,36 @@ class Runtime:
         else:
             memory.write64(self.loop_row(code, dst) + S.R_HEAD, following)
         chain.remove(entry)
-        self._retired.append(entry)
+        self.retire(entry)
         if not chain:
             del self._chains[key]
             if not any(number == id(code) for number, _ in self._chains):
                 self._codes.pop(id(code), None)
         self.sweep()
 
+    def retire(self, entry: Entry, then: Callable[[], None] | None = None) -> None:
+        """For an entry that is behind no door any more: call `then()` as soon as nobody runs it, which may be now.
+        Until then it stays in memory."""
+        entry.retire(True)
+        self._retired.append((entry, then))
+        self.sweep()
+
     def sweep(self) -> int:
         """Let go of removed entries that run no more; returns how many are still running."""
-        self._retired = [entry for entry in self._retired if entry.activations]
+        # Letting go may run any code, which may come here again, as other threads may: each takes what it removes.
+        for pair in [pair for pair in self._retired if not pair[0].activations]:
+            try:
+                self._retired.remove(pair)
+            except ValueError:
+                continue
+            if pair[1] is not None:
+                pair[1]()
         return len(self._retired)
+
+    def _idle(self) -> None:
+        self.sweep()
+        if self.on_idle is not None:
+            self.on_idle()
 
     # -- function doors
 
@@ -460,8 +522,8 @@ class Runtime:
     ) -> None:
         """Put a region in front of a function. `resume_ip`: address of its RESUME instruction; `return_ip`:
         of any RETURN_VALUE or RETURN_CONST (0: found here); `others`: regions of this function alone, to be tried after
-        the first. The function keeps its identity; the regions stand for its present code. Raises ValueError for
-        functions that cannot have a door."""
+        the first. The function keeps its identity; the regions stand for its present code. The door does not keep the
+        function alive. Raises ValueError for functions that cannot have a door."""
         code = func.__code__
         if code.co_flags & (CO_VARARGS | CO_VARKEYWORDS | CO_GENERATORS) or code.co_kwonlyargcount:
             raise ValueError(
@@ -474,9 +536,7 @@ class Runtime:
         entries = [entry, *others]
         for first, second in zip(entries, [*others, None], strict=True):
             first.words[S.E_NEXT // 8] = second.address if second is not None else 0
-        if known:
-            self._retired += [e for e in known[2] if e not in entries]
-        elif memory.read64(id(func) + LAYOUT.FUNC_VECTORCALL) != self.state[S.FUNCTION_VECTORCALL // 8]:
+        if not known and memory.read64(id(func) + LAYOUT.FUNC_VECTORCALL) != self.state[S.FUNCTION_VECTORCALL // 8]:
             raise ValueError("somebody else's vectorcall is in the function")
         row = self._function_row(id(func))
         if not row:
@@ -492,14 +552,24 @@ class Runtime:
         memory.write64(row + S.F_ENTRY, 0)
         for offset, word in words.items():  # the entry comes last
             memory.write64(row + offset, word)
-        self._functions[id(func)] = func, version, entries
+        key = id(func)
+
+        def gone(_: object) -> None:
+            memory.write64(row + S.F_ENTRY, 0)
+            self._leave_function(key)
+
+        for one in entries:
+            one.retire(False)
+        if known:
+            self._leave_function(key, entries)
+        self._functions[key] = weakref.ref(func, gone), version, entries
         self._codes[id(code)] = code
         if not known:
             self._set_vectorcall(func, self.helper("function_entry"))
 
     def remove_function(self, func: FunctionType) -> None:
         """Make the function a plain one again, version included. No error if it has no door."""
-        known = self._functions.pop(id(func), None)
+        known = self._functions.get(id(func))
         if known is None:
             return
         row = self._function_row(id(func))
@@ -509,8 +579,14 @@ class Runtime:
         memory.write64(id(func) + LAYOUT.FUNC_VECTORCALL, plain)
         if not changed:
             memory.write32(id(func) + LAYOUT.FUNC_VERSION, known[1])
-        self._retired += known[2]
-        self.sweep()
+        self._leave_function(id(func))
+
+    def _leave_function(self, key: int, kept: Sequence[Entry] = ()) -> None:
+        """A function has its door no more. Its entries may stand in front of others (closures of one code)."""
+        _, _, entries = self._functions.pop(key)
+        for entry in entries:
+            if entry not in kept and not any(entry in others for _, _, others in self._functions.values()):
+                self.retire(entry)
 
     # -- watchers
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from _thread import interrupt_main
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -85,6 +84,8 @@ class Engine:
         self._background: Queue | None = None
         self.invalidations = 0
         self.bridges = 0
+        self.before: dict[str, int] = {}
+        self.seen = -1
         self.runtime: Runtime | None = None
         self.compiler: Compiler | None = None
         self._profiles: ProfileStore | None = None
@@ -171,6 +172,8 @@ class Engine:
         self.disable()
         for region in self.regions:
             self._uninstall(region, "closed")
+        if self.runtime is not None and self.runtime.on_idle == self._prune_all:
+            self.runtime.set_free_stress(False, None)
         self.regions.clear()
         self.sites.clear()
         self.exits.clear()
@@ -191,6 +194,7 @@ class Engine:
         self.registered[id(code)] = code
         if values:
             self.overrides[id(code)] = self.options.for_function(**values)
+            self._set_counters(code)
         if self.inactive_reason is None and self.options.enabled:
             if not self.enabled:
                 self.enable(everything=False)
@@ -228,6 +232,7 @@ class Engine:
         """What happened so far."""
         runtime = self.runtime
         counters = runtime.counters() if runtime is not None else {}
+        counters = {name: count - self.before.get(name, 0) for name, count in counters.items()}
         rows = []
         for region in self.regions:
             entry = region.entry
@@ -253,12 +258,17 @@ class Engine:
             native_entries=counters.get("entries", 0),
             native_exits=counters.get("exits", 0),
             interpreted_back_edges=counters.get("back_edges", 0) + sum(self.counts.values()),
-            native_back_edges=counters.get("native_back_edges", 0),
+            native_back_edges=counters.get("native_back_edges", 0) if self.counts_native() else None,
             refusals=dict(self.refusals),
             mismatches=counters.get("mismatches", 0),
             invalidations=self.invalidations,
             rows=rows,
         )
+
+    def counts_native(self) -> bool:
+        """Whether back edges in native code are counted: native code does it with the option `stats` on, the reference
+        backend always, and where nothing was compiled there are none."""
+        return self.options.stats or self.options.backend == "reference" or not self.regions
 
     def explain(self, func: Any, **choices: Any) -> Any:
         """The regions of a function as text (see `jitcore.explanation`)."""
@@ -304,9 +314,8 @@ class Engine:
         """The JUMP callback before the first loop is hot."""
         try:
             return self._count(code, source, target)
-        except KeyboardInterrupt:
-            # The signal meant the program, not this callback: it is sent again and arrives there.
-            interrupt_main()
+        except BaseException as error:
+            -self._failed(error)
             return None
 
     def _count(self, code: CodeType, source: int, target: int) -> Any:
@@ -325,6 +334,13 @@ class Engine:
 
     def _count_start(self, code: CodeType, offset: int) -> Any:
         """The PY_START callback before anything is hot."""
+        try:
+            return self._count_call(code)
+        except BaseException as error:
+            -self._failed(error)
+            return None
+
+    def _count_call(self, code: CodeType) -> Any:
         if not has_function_door(code) or not self._wants_function(code):
             return sys.monitoring.DISABLE
         key = (id(code), FUNCTION)
@@ -338,17 +354,18 @@ class Engine:
         return self._first_hot(code, FUNCTION, sys._getframe(1))
 
     def _first_hot(self, code: CodeType, offset: int, frame: FrameType) -> Any:
+        from .abi import memory
+        from .abi.pending import Held
+
+        held = Held()
         try:
             started = self._start_runtime()
             if not started:
                 return sys.monitoring.DISABLE if started is False else None
-            from .abi import memory
-
             address = memory.frame_address(frame)
             return self._hot_function(code, address) if offset == FUNCTION else self._hot_loop(code, offset, address)
-        except Exception as error:
-            self._internal(error)
-            return sys.monitoring.DISABLE
+        finally:
+            -held
 
     def _wants_function(self, code: CodeType) -> bool:
         """Which functions may get a door of their own. Most are walked into from hot loops and need none."""
@@ -359,56 +376,93 @@ class Engine:
         while somebody is in the middle of importing these very modules: not yet."""
         if self.runtime is not None:
             return True
+        from .abi.pending import is_the_programs
+
         try:
             from .backends.runtime import runtime
             from .regions import Compiler
-        except ImportError as error:
-            if (error.name or "").partition(".")[0] == __package__.partition(".")[0]:
+
+            made = runtime()
+        except Exception as error:
+            if is_the_programs(error):
+                raise
+            if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "jitcore":
                 return None
-            self._refuse("llvmlite_missing", detail=str(error))
-            log.say_once(f"{Reason.LLVMLITE_MISSING.sentence} ({error})")
-            self._checked, self._reason = True, Reason.LLVMLITE_MISSING.sentence
-            sys.monitoring.set_events(TOOL, 0)
+            self._deactivate(error)
             return False
-        self.runtime = runtime()
-        self.runtime.set_hooks(
+        # A signal handler may end this anywhere: what is visible of it comes last.
+        made.set_hooks(
             hot_loop=self._hot_loop_hook,
             hot_exit=self._hot_exit_hook,
             hot_function=self._hot_function_hook,
             deep_recursion=self._deep_recursion,
             tier_up=self._tier_up,
         )
-        self.runtime.set_threshold(self.options.threshold, self.options.function_threshold)
-        self.runtime.set_deopt_every(self.options.deopt_every)
-        self.compiler = Compiler(self.runtime, self.options, self.profiles)
+        made.set_threshold(self.options.threshold, self.options.function_threshold)
+        made.set_deopt_every(self.options.deopt_every)
+        made.set_free_stress(self.options.free_stress, self._prune_all if self.options.free_stress else None)
+        self.before = made.counters()
+        self.compiler = Compiler(made, self.options, self.profiles)
         self.compiler.direct = self._direct_target
+        self.runtime = made
+        for code in self.registered.values():
+            if id(code) in self.overrides:
+                self._set_counters(code)
         self._use_callback()
         return True
+
+    def _deactivate(self, error: Exception) -> None:
+        """There is no native runtime to be had in this process: said once, the program runs on interpreted."""
+        reason = Reason.LLVMLITE_MISSING
+        if isinstance(error, MemoryError):
+            reason = Reason.OUT_OF_MEMORY
+        elif not isinstance(error, ImportError) and not from_llvmlite(error):
+            reason = Reason.INTERNAL_ERROR
+        self._refuse(reason.key, detail=f"{type(error).__name__}: {error}")
+        self._checked, self._reason = True, f"{reason.sentence} ({type(error).__name__}: {error})"
+        log.inactive(self._reason)
+        if self.options.log == "debug":
+            import traceback
+
+            traceback.print_exception(error)
+        self.disable()
 
     # ---- hot places -----------------------------------------------------------------------------------------------
 
     def _options_of(self, code: CodeType) -> Options:
         return self.overrides.get(id(code), self.options)
 
+    def _set_counters(self, code: CodeType) -> None:
+        """Native counters start with the engine's thresholds; this code has its own."""
+        if self.runtime is None:
+            return
+        from .tracing.decode import code_info
+
+        options = self._options_of(code)
+        info = code_info(code)
+        for target in {ins.target for ins in info.instructions if info.is_loop_head(ins.target)}:
+            self.runtime.set_counter(code, target, options.threshold)
+        self.runtime.set_counter(code, FUNCTION, options.function_threshold)
+
     def _hot_loop_hook(self, code: CodeType, target: int, frame: int) -> Any:
         try:
             return self._hot_loop(code, target, frame)
-        except Exception as error:
-            self._internal(error)
-            return sys.monitoring.DISABLE
+        except BaseException as error:
+            -self._failed(error)
+            return None
 
     def _hot_exit_hook(self, exit_id: int, *where: object) -> None:
         try:
             self._hot_exit(exit_id)
-        except Exception as error:
-            self._internal(error)
+        except BaseException as error:
+            -self._failed(error)
 
     def _hot_function_hook(self, code: CodeType, frame: int) -> Any:
         try:
             return self._hot_function(code, frame)
-        except Exception as error:
-            self._internal(error)
-            return sys.monitoring.DISABLE
+        except BaseException as error:
+            -self._failed(error)
+            return None
 
     def _deep_recursion(self, func: FunctionType) -> None:
         """The C stack ran low in this function: it is the interpreter's from now on."""
@@ -417,7 +471,7 @@ class Engine:
             site.state, site.reason = "refused", "deep_recursion"
             if self.runtime is not None:
                 self.runtime.remove_function(func)
-            site.functions = [f for f in site.functions if f is not func]
+            site.functions.discard(func)
         self._refuse("deep_recursion", func.__qualname__)
 
     def _hot_function(self, code: CodeType, frame: int) -> Any:
@@ -435,9 +489,10 @@ class Engine:
         if site is None:
             site = self.sites[key] = LoopSite(code, FUNCTION)
         func = function_of(frame)
+        self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS or func is None:
             return sys.monitoring.DISABLE
-        if self.recorder.busy():
+        if self._busy():
             self._again(site, 50)
         elif site.state == "live":
             self._another_call(site, func)
@@ -456,12 +511,11 @@ class Engine:
         return None
 
     def _another_call(self, site: LoopSite, func: FunctionType) -> None:
-        """A call that went past a function's native code: of another function object with that code, or with arguments of
-        other types. Often enough, and those get code of their own."""
-        if not any(f is func for f in site.functions):
+        """A call that went past a function's native code: of a function object that has no door yet (each closure gets its
+        own), or with arguments of other types. Often enough, and those get code of their own."""
+        if func not in site.functions:
             fitting = [r for r in site.regions if r.target is None or r.target.func is func]
-            if fitting:
-                self._door(site, fitting[-1], func)
+            if fitting and self._door(site, fitting[-1], func):
                 self._again(site, 1)
                 return
         site.misses += 1
@@ -471,22 +525,23 @@ class Engine:
         site.state = "new"
         self._again(site, 20 * site.misses)
 
-    def _door(self, site: LoopSite, region: Region, func: FunctionType) -> None:
-        """Put the region in front of a function object of its code (each closure has its own)."""
+    def _door(self, site: LoopSite, region: Region, func: FunctionType) -> bool:
+        """Put the region in front of a function object of its code; False where it stands there already, cannot, or there
+        are too many."""
         assert self.runtime is not None
         if region.target is not None:
             if region.target.func is not func:
-                return
-        elif any(f is func for f in site.functions) or len(site.functions) >= MAX_DOORS:
-            return
+                return False
+        elif func in site.functions or len(site.functions) >= MAX_DOORS:
+            return False
         from .tracing.decode import code_info
 
         info = code_info(site.code)
         others = [r.entry for r in site.regions if r is not region and r.target is not None and r.target.func is func]
         resume = id(site.code) + code_offset() + info.resume_offset
         self.runtime.install_function(func, region.entry, resume, others=others)
-        if not any(f is func for f in site.functions):
-            site.functions.append(func)
+        site.functions.add(func)
+        return True
 
     def _hot_loop(self, code: CodeType, target: int, frame: int) -> Any:
         """A loop's counter ran out: record it, or compile what was recorded."""
@@ -500,12 +555,13 @@ class Engine:
         site = self.sites.get(key)
         if site is None:
             site = self.sites[key] = LoopSite(code, target)
+        self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS:
             if not site.regions:
                 return sys.monitoring.DISABLE
             self._again(site, 1 << 30)
             return None
-        if self.recorder.busy():
+        if self._busy() or site.state == "compiled":  # the latter by another thread, just now
             self._again(site, 50)
             return None
         if site.state == "recorded":
@@ -513,6 +569,21 @@ class Engine:
             return sys.monitoring.DISABLE if site.state == "refused" and not site.regions else None
         self._record(site, frame, target, ROUNDS)
         return None
+
+    def _busy(self) -> bool:
+        """Whether a recording is under way. One that sits in this thread, in code that it does not follow, while loops get
+        hot there, has found what it will find for now: it is ended."""
+        recorder = self.recorder
+        if not recorder.busy():
+            self.seen = -1
+            return False
+        assert recorder.recording is not None
+        seen = len(recorder.recording.events)
+        if seen == self.seen and recorder.thread == threading.get_ident():
+            recorder.stop("loops_inside")
+            return False
+        self.seen = seen
+        return True
 
     def _again(self, site: LoopSite, count: int) -> None:
         """Call back after that many more back edges."""
@@ -564,10 +635,17 @@ class Engine:
         except MemoryError:
             self._give_up(site, "out_of_memory", "")
             return
+        except BaseException:
+            # The program's signal handler raised: it has nothing to do with this place, which may be tried again.
+            site.attempts -= 1
+            site.state = "recorded"
+            raise
         region.site = site
         self._heat(region, site)
+        assert region.translation is not None
         tool = next((name for code in region.translation.codes if (name := watcher(TOOL, code))), None)
         if tool is not None:
+            region.free(False)
             site.attempts -= 1
             site.state = "recorded"
             self._refuse("tracing_active", site.name, f"tool {tool!r}")
@@ -575,6 +653,9 @@ class Engine:
             return
         self._watch(region)
         if not region.valid.value:
+            # Something changed while this was compiled.
+            site.state = "recorded"
+            self._uninstall(region, "invalidated")
             self._again(site, 100)
             return
         region.entry = DoorEntry(
@@ -582,7 +663,9 @@ class Engine:
         )
         if region.target is not None:
             region.target.cell, region.target.valid = region.entry.direct_cell, region.flag_address
-            region.target.reference = region.native
+            region.target.reference, region.target.entry = region.native, region.entry
+        for target in region.translation.targets:
+            target.entry.pin()
         self.entries[region.entry.address] = region
         site.regions.append(region)
         if whole:
@@ -676,12 +759,33 @@ class Engine:
         self._refuse(reason if is_reason(reason) else "unsupported_bytecode", site.name, detail or reason)
 
     def _watch(self, region: Region) -> None:
-        assert self.runtime is not None
-        for kind, holder, name in region.translation.watches:
-            if kind == "dict":
-                self.runtime.watch_dict_key(holder, name, region.flag_address)
-            elif kind == "function":
-                self.runtime.watch_function(holder, region.flag_address)
+        """Have the region invalidated when one of its assumptions ends. What ended since it was seen counts, too."""
+        assert self.runtime is not None and region.translation is not None
+        for watch in region.translation.watches:
+            if watch.kind == "dict":
+                self.runtime.watch_dict_key(watch.holder, watch.name, region.flag_address)
+            elif watch.kind == "function":
+                self.runtime.watch_function(watch.holder, region.flag_address)
+        if not all(watch.holds() for watch in region.translation.watches):
+            region.valid.value = 0
+
+    def _prune(self, site: LoopSite) -> None:
+        """Take the site's invalid regions away. What is compiled next finds the world as it is then."""
+        for region in [region for region in site.regions if not region.valid.value]:
+            if region.state != "live":
+                continue
+            self._uninstall(region, "invalidated")
+            self.invalidations += 1
+            log.info(f"invalidated {site.name}")
+            self._tell("invalidated", where=site.name)
+            if not site.regions and site.state == "live":
+                site.state = "recorded"
+                self._again(site, 1)
+
+    def _prune_all(self) -> None:
+        """Stress: free what is invalid at once, wherever it is."""
+        for site in list(self.sites.values()):
+            self._prune(site)
 
     def _hot_exit(self, exit_id: int) -> None:
         """An exit was taken often: record what happens behind it and make the region again. The frames are rebuilt
@@ -717,24 +821,44 @@ class Engine:
             self.recorder.follow(inner)
 
     def _uninstall(self, region: Region, why: str) -> None:
+        """Take a region from behind its doors for good. It is freed when nobody runs it any more: at once, or by the door
+        at the end of the last run. No error if that has happened already."""
+        site, runtime = region.site, self.runtime
+        if region.native is None or region.state != "live":
+            return
         region.state = why
         region.valid.value = 0
         region.upgrade = None
         if region.entry is not None:
             self.entries.pop(region.entry.address, None)
-        if self.runtime is not None:
-            site = region.site
-            if site is not None and site.offset == FUNCTION:
-                for func in site.functions:
-                    self.runtime.remove_function(func)
+        assert runtime is not None
+        if site is not None and region in site.regions:
+            site.regions.remove(region)
+            if site.offset == FUNCTION:
+                for func in list(site.functions):
+                    runtime.remove_function(func)
                 site.functions.clear()
-            elif region.entry is not None:
-                self.runtime.remove_loop(region.code, region.offset, region.entry)
-            self.runtime.unwatch(region.flag_address)
-        if region.site is not None and region in region.site.regions:
-            region.site.regions.remove(region)
+            else:
+                runtime.remove_loop(region.code, region.offset, region.entry)
+        runtime.unwatch(region.flag_address)
+        for block in region.descriptors.values():
+            self.exits.pop(block.exit_id, None)
+        if region.entry is None:
+            region.free(self.options.free_stress)
+        else:
+            runtime.retire(region.entry, lambda: region.free(self.options.free_stress))
 
-    def _internal(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> Any:
+        """What becomes of an exception in a callback: negating the result is to be the callback's last act. The program's
+        own, from a signal handler that happened to run here, is then raised in the program."""
+        from .abi.pending import Later, is_the_programs
+
+        if is_the_programs(error):
+            return Later(error)
+        self._internal(error)
+        return 0
+
+    def _internal(self, error: BaseException) -> None:
         """A defect of jitcore's own: the program runs on, interpreted."""
         self._refuse("internal_error", detail=f"{type(error).__name__}: {error}")
         if self.options.verify or self.options.log == "debug":
@@ -747,6 +871,14 @@ def exit_place(state: State) -> ExitPlace:
     """What is the same of an exit in all versions of a region."""
     frame = state.frames[-1]
     return id(frame.code), frame.offset, state.reason
+def from_llvmlite(error: BaseException) -> bool:
+    """Whether the exception came out of llvmlite."""
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "llvmlite":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def has_function_door(code: CodeType) -> bool:

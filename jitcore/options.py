@@ -186,16 +186,20 @@ class Options:
     )
     passes: tuple[str, ...] = Option("names", ("all",), "optimizer passes to run")  # type: ignore[assignment]
     # What it tells
-    stats: bool = _bool(False, "print a summary to stderr when the process ends")
+    stats: bool = _bool(
+        False, "print a summary to stderr when the process ends; count loop iterations in native code for it"
+    )
     log: str = _choice(
         "off info debug", "off", "one line on stderr for each thing compiled or refused (info), or more"
     )
     # Checks of jitcore itself
     verify: bool = _bool(False, "check the intermediate form after every pass")
     deopt_every: int = _int(0, 0, BIG, "stress: force guards out in turn, one in every so many; 0 is off")
-    invalidate_stress: bool = _bool(False, "stress: invalidate the running region after every opaque call")
+    invalidate_stress: bool = _bool(False, "stress: let regions find themselves invalid after every opaque call")
+    free_stress: bool = _bool(
+        False, "stress: look after every run of native code for code to free, and overwrite what describes it"
+    )
     compile_delay: int = _int(0, 0, 60_000, "stress: milliseconds that making better code is held up")
-    free_stress: bool = _bool(False, "stress: free code at the first chance")
 
     def __init__(self, **values: object) -> None:
         self.__dict__.update({name: option.default for name, option in TABLE.items()})

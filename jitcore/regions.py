@@ -18,6 +18,7 @@ from time import perf_counter
 from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .abi import LAYOUT, memory
 from .backends.descriptors import DescriptorBlock, build_all
@@ -42,9 +43,28 @@ MAX_REMAKES = 12
 MAX_ATTEMPTS = 4
 
 
-@dataclass
+POISON = -0x2121212121212122
+"""What stress writes into the words of freed descriptors."""
+
+
+@dataclass(eq=False)
+class Native:
+    """Linked code and what it refers to."""
+
+    modules: list[Any]
+    """The code at hand last."""
+    lowered: Any
+
+    def free(self) -> None:
+        """Release the code. Nobody may run it any more."""
+        while self.modules:
+            self.modules.pop().free()
+        self.lowered = None
+
+
+@dataclass(eq=False)
 class Region:
-    """One compiled region with everything that must live as long as its code."""
+    """One compiled region with everything that must live as long as its code. Freed, it is a row of the report."""
 
     code: CodeType
     offset: int
@@ -52,10 +72,10 @@ class Region:
     nbuf: int
     valid: Any
     descriptors: dict[State, DescriptorBlock]
-    translation: Translation
+    translation: Translation | None
     native: Any
     compile_seconds: float
-    made_for: Entry
+    made_for: Entry | None
     target: DirectTarget | None = None
     """Of a function without a frame: how it is called directly."""
     direct_address: int = 0
@@ -78,6 +98,23 @@ class Region:
     @property
     def flag_address(self) -> int:
         return ctypes.addressof(self.valid)
+
+    def free(self, poison: bool) -> None:
+        """Release the code and all it kept alive. No door may lead here any more and nobody may be inside. `poison` makes
+        whoever still uses a descriptor of it crash at once."""
+        native, self.native = self.native, None
+        if native is None:
+            return
+        native.free()
+        if self.entry is not None:
+            self.entry.close()
+        if poison:
+            for block in self.descriptors.values():
+                block.words[:] = [POISON] * len(block.words)
+        self.descriptors.clear()
+        for target in self.translation.targets if self.translation is not None else ():
+            target.entry.unpin()
+        self.translation = self.made_for = self.target = self.upgrade = None
 
 
 @dataclass
@@ -108,7 +145,7 @@ class LoopSite:
     recordings: int = 0
     misses: int = 0
     reason: str = ""
-    functions: list[FunctionType] = field(default_factory=list)
+    functions: WeakSet[FunctionType] = field(default_factory=WeakSet)
     tried: Counter[ExitPlace] = field(default_factory=Counter)
 
     @property
@@ -162,6 +199,8 @@ class Compiler:
             descriptors |= build_all(direct, self.exit_ids, 0)
         self.note("descriptors", start_descriptors)
         valid = ctypes.c_int64(1)
+        # Under stress the region reads a word that is never 1, while its own stays 1 for the doors.
+        found = self.runtime.cell("never") if self.options.invalidate_stress else ctypes.addressof(valid)
         name = f"jitcore_{next(self.serial)}"
         nbuf = max((len(s.values()) for s in descriptors), default=0) + 1
         region = Region(
@@ -177,7 +216,7 @@ class Compiler:
             entry,
         )
         region.target = target
-        self.link(region, graph, direct, name, options or self.options)
+        self.link(region, graph, direct, name, found, options or self.options)
         region.compile_seconds = perf_counter() - start
         return region
 
@@ -187,9 +226,12 @@ class Compiler:
         passes.run(graph, "all" if chosen == ("all",) else chosen, self.timings, self.options.verify)
         self.note("passes", start)
 
-    def link(self, region: Region, graph: Graph, direct: Graph | None, name: str, options: Options) -> None:
-        """Make the region's code: by the reference backend, or quick code that counts its use, or the best at once."""
-        valid, descriptors = region.flag_address, region.descriptors
+    def link(
+        self, region: Region, graph: Graph, direct: Graph | None, name: str, valid: int, options: Options
+    ) -> None:
+        """Make the region's code: by the reference backend, or quick code that counts its use, or the best at once. `valid`
+        is where the region looks whether it is valid."""
+        descriptors = region.descriptors
         if self.options.backend == "reference":
             region.native = self.runtime.reference_backend().compile(graph, descriptors, valid, direct)
             region.address, region.tier = region.native.address, "reference"
@@ -203,7 +245,9 @@ class Compiler:
             name,
             lambda state: descriptors[state].address,
             valid=valid,
-            options=LowerOptions(deopt=bool(self.options.deopt_every), ticks=0 < options.opt_level < 3),
+            options=LowerOptions(
+                deopt=bool(self.options.deopt_every), ticks=0 < options.opt_level < 3, count=self.options.stats
+            ),
             direct=direct,
         )
         exports = [name] if direct is None else [name, direct_name(name)]
@@ -218,7 +262,7 @@ class Compiler:
         region.tier = "none" if quick else "full"
         module = self.runtime.jit.compile_ir(lowered.ir_text, symbols, exports, region.tier)
         self.note("llvm", start)
-        region.native, region.address = [module, lowered], module.address(name)
+        region.native, region.address = Native([module], lowered), module.address(name)
         if direct is not None:
             region.direct_address = module.address(exports[1])
 
@@ -232,7 +276,7 @@ class Compiler:
         start = perf_counter()
         code = self.runtime.jit.compile_object(work.ir_text, work.effort, alone)
         module = self.runtime.jit.link(code, work.symbols, work.exports, work.exports[0])
-        region.native.append(module)
+        region.native.modules.append(module)
         region.entry.replace(*map(module.address, work.exports))
         region.tier = work.effort
         region.compile_seconds += perf_counter() - start

@@ -33,7 +33,7 @@ class RegionRow:
     mismatches: int = 0
     compile_seconds: float = 0.0
     code_bytes: int = 0
-    state: str = "live"  # 'live', 'invalid' or 'retired'
+    state: str = "live"  # 'live', 'replaced', 'invalidated' or 'closed'
 
 
 @dataclass
@@ -48,15 +48,17 @@ class Stats:
     interpreted_back_edges: int = (
         0  # backward jumps of loops that the interpreter made while the engine was enabled
     )
-    native_back_edges: int = 0
+    native_back_edges: int | None = 0  # backward jumps in native code; None where they were not counted
     refusals: dict[str, int] = field(default_factory=dict)  # by key of Reason
     mismatches: int = 0
     invalidations: int = 0
     rows: list[RegionRow] = field(default_factory=list)
 
     @property
-    def native_share(self) -> float:
-        """Share of backward jumps that ran natively, 0 to 1."""
+    def native_share(self) -> float | None:
+        """Share of backward jumps that ran natively, 0 to 1; None where native ones were not counted."""
+        if self.native_back_edges is None:
+            return None
         total = self.interpreted_back_edges + self.native_back_edges
         return self.native_back_edges / total if total else 0.0
 
@@ -72,13 +74,15 @@ class HasStats(Protocol):
 
 def summary(stats: Stats) -> str:
     """The text printed for JITCORE_STATS=1 and --stats; no line end."""
-    edges = stats.interpreted_back_edges + stats.native_back_edges
+    edges = stats.interpreted_back_edges + (stats.native_back_edges or 0)
+    share = stats.native_share
+    how = f"{100 * share:.1f}% of them native" if share is not None else "interpreted; native ones: option stats"
     lines = [
         "jitcore summary",
         f"  regions            {stats.regions:>14,}   with {stats.bridges:,} bridges",
         f"  compile time       {stats.compile_seconds:>14.3f}   seconds",
         f"  native entries     {stats.native_entries:>14,}   and {stats.native_exits:,} exits",
-        f"  loop iterations    {edges:>14,}   {100 * stats.native_share:.1f}% of them native",
+        f"  loop iterations    {edges:>14,}   {how}",
         f"  entry mismatches   {stats.mismatches:>14,}   invalidations {stats.invalidations:,}",
     ]
     if stats.rows:

@@ -7,7 +7,21 @@ time.
 
 from __future__ import annotations
 
-from .ir import Block
+from .ir import Block, Op
+
+
+def forcible(op: Op) -> bool:
+    """Whether the operation is a guard that may leave although it holds, which stress makes it do: leaving there means no
+    more than to go on in the interpreter. Where the guard asks whether something was made, the exit believes it was not
+    and would not give it back."""
+    if not op.info.guard or op.state is None or op.state.kind != "resume":
+        return False
+    asked = op.args[0].producer if op.name == "guard" else None
+    if not isinstance(asked, Op) or asked.name != "obj.is_null":
+        return True
+    made = asked.args[0].producer
+    return not (isinstance(made, Op) and made.name == "call.closed")
+
 
 
 def predecessors(order: list[Block]) -> dict[Block, list[Block]]:

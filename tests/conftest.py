@@ -7,6 +7,21 @@ CPython then installs no handler for it. Tests of interrupts need the ordinary s
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_engine_stays_on() -> Iterator[None]:
+    """`@jit` in a test switches the default engine on, which holds the optimizer's place in sys.monitoring: the next test
+    finds it free again."""
+    yield
+    module = sys.modules.get("jitcore.engine")
+    engine = module._default if module is not None else None
+    if engine is not None:
+        engine.disable()

@@ -28,7 +28,8 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 if __package__:
     from .generator import Prepared, generate
@@ -83,8 +84,11 @@ def check_memory(program: Prepared, engine: object) -> None:
         raise Problem(f"memory grows: {rounds} runs leave {tries} blocks behind")
 
 
-def check(source: str, mode: str, memory: bool = False, **options: object) -> Counter[str]:
-    """Runs a program plain and in a mode. Raises Problem where they differ; counts what was native."""
+def check(
+    source: str, mode: str, memory: bool = False, inspect: Callable[[Any], None] | None = None, **options: object
+) -> Counter[str]:
+    """Runs a program plain and in a mode. Raises Problem where they differ; counts what was native. `inspect` is called with
+    the engine before it is closed."""
     from jitcore import Engine
 
     plain = Prepared(source)
@@ -114,6 +118,9 @@ def check(source: str, mode: str, memory: bool = False, **options: object) -> Co
             raise Problem(f"internal error: {internal[0]}")
         if memory:
             check_memory(program, engine)
+        if inspect is not None:
+            engine.disable()
+            inspect(engine)
         counts = engine_counts(engine)
         counts.subtract(before)
         counts["regions"] = len(engine.regions)
@@ -230,7 +237,11 @@ class Batch:
                 break
             self.note(line)
         code = child.wait()
-        threads[1].join(5)
+        for thread in threads:
+            thread.join(5)
+        for pipe in (child.stdout, child.stderr):
+            if pipe is not None:
+                pipe.close()
         if code not in (0, 1) and not self.failure:
             name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             self.failure = f"crash: {name}"

@@ -490,7 +490,7 @@ def test_reading_the_frame(effort: str) -> None:
     assert native.run(fake.address)[1][-1] is False
     frame_object = object()
     memory.write64(fake.address + LAYOUT.FRAME_OBJ, id(frame_object))
-    assert native.run(fake.address)[1][-1] is False
+    assert native.run(fake.address)[1][-1] is LAYOUT.LOCALS_PROXY
     more.append(frame_object)
     assert native.run(fake.address)[1][-1] is True
     assert native.run(fake.address) == interpret(maker.graph, fake.address)

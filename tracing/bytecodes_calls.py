@@ -10,7 +10,7 @@ from ..optimizer.ir import Slot, State, Value
 from .bytecode_table import bytecode
 from .decode import Ins, code_info
 from .intrinsics import INTRINSICS, METHODS
-from .translate import TYPE_OF, Frame, Leave, Restart, owned_parts
+from .translate import TYPE_OF, Frame, Leave, Restart, function_parts, owned_parts
 from .values import AV, OWNED, Const, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
@@ -123,7 +123,7 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
     if callable_parts:
         caller.call = None
         return False
-    t.watches[("function", id(func), "")] = ("function", func, None)
+    t.watch("function", func, "", function_parts(func))
     t.constants[id(func)] = func
     t.codes.add(code)
     del caller.stack[len(caller.stack) - len(operands) :]
@@ -176,7 +176,7 @@ def call_directly(t: Translator, ins: Ins, func: FunctionType, args: list[AV], o
             spent.append(av)
     t.emit("direct.ready", imm=("self" if target is own else target,))
     t.drop_check(*spent)
-    t.watches[("function", id(func), "")] = ("function", func, None)
+    t.watch("function", func, "", function_parts(func))
     t.constants[id(func)] = func
     t.promote_heap()
     for av in spent:

@@ -276,7 +276,7 @@ def global_value(t: Translator, name: str) -> AV:
 
 
 def watch(t: Translator, namespace: dict[str, object], name: str) -> None:
-    t.watches[("dict", id(namespace), name)] = ("dict", namespace, name)
+    t.watch("dict", namespace, name, namespace.get(name, ABSENT))
 
 
 @bytecode("LOAD_DEREF")
@@ -344,4 +344,4 @@ def store_attr(t: Translator, ins: Ins) -> None:
     t.end_opaque()
 
 
-from .translate import Leave  # noqa: E402  (the translator imports these modules lazily)
+from .translate import ABSENT, Leave  # noqa: E402  (the translator imports these modules lazily)

@@ -67,7 +67,7 @@ def enter(t: Translator) -> None:
 
 def enter_direct(t: Translator) -> None:
     """A function for direct calls: parameters are what the signature says, everything else is unbound."""
-    from .translate import REPR_OF, DirectTarget, Frame, Refused
+    from .translate import REPR_OF, DirectTarget, Frame, Refused, function_parts
 
     entry, info = t.entry, t.root
     func = entry.direct
@@ -83,7 +83,7 @@ def enter_direct(t: Translator) -> None:
     t.block = t.graph.block("entry")
     frame = Frame(info, func, entry.globals, entry.builtins, info.nlocalsplus)
     t.constants[id(func)] = func
-    t.watches["function", id(func), ""] = ("function", func, None)
+    t.watch("function", func, "", function_parts(func))
     t.frames = [frame]
     for k, (kind, repr_) in enumerate(zip(kinds, signature.params, strict=True)):
         value = t.emit(f"arg.{repr_}", imm=(k,))

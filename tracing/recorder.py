@@ -20,6 +20,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from ..abi import LAYOUT, memory
+from ..abi.pending import Later, is_the_programs
 from .decode import CodeInfo, Ins, code_info
 from .profile import BIG_INT, NULL, TAGGED, Observation, ProfileStore
 from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NO_EVENT
@@ -68,6 +69,7 @@ RESULTS = frozenset(
         "UNARY_NEGATIVE",
     }
 )
+_DICT, _MRO, _NAME, _MODULE = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__name__", "__module__"))
 NOT_FOLLOWED = 0x20 | 0x80 | 0x100 | 0x200  # generators and coroutines of all kinds
 LOOPS_INSIDE = 50
 MAX_CODES = 40
@@ -213,9 +215,11 @@ class Recorder:
             return
         try:
             self.record(recording, code, offset, memory.frame_address(sys._getframe(1)))
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, AssertionError, OSError):
+        except BaseException as error:
             # A defect of ours must not reach the program; what a signal handler raises here must.
-            self.stop("internal_error")
+            later = Later(error) if is_the_programs(error) else 0
+            self.stop("recording_lost" if later else "internal_error")
+            -later
 
     def record(self, recording: Recording, code: CodeType, offset: int, frame: int) -> None:
         info = code_info(code)
@@ -245,6 +249,8 @@ class Recorder:
         wanted = ins.arg + extra if extra is not None else OPERANDS.get(ins.op, 0)
         if wanted and depth >= wanted:
             words = [memory.read64(base + 8 * k) for k in range(depth - wanted, depth)]
+            if any(is_poison(kind_of(word)) for word in words):
+                return  # an exception on its way out of native code, and no operands of the program
             if len(seen.operands) < wanted:
                 seen.operands.extend(set() for _ in range(wanted - len(seen.operands)))
             for k, word in enumerate(words):
@@ -293,8 +299,10 @@ class Recorder:
             seen.saw_callee(target)
         if type(target) is FunctionType and not target.__code__.co_flags & NOT_FOLLOWED:
             self.follow(target.__code__)
-        elif issubclass(type(target), type):  # isinstance would ask the object, and a poison operand raises at any question
-            init = next((b.__dict__["__init__"] for b in target.__mro__ if "__init__" in b.__dict__), None)
+        elif issubclass(type(target), type):
+            # Asking the object itself could run its code: `__class__` of a proxy, `__getattribute__` of a metaclass.
+            spaces = [_DICT(base) for base in _MRO(target)]
+            init = next((space["__init__"] for space in spaces if "__init__" in space), None)
             if type(init) is FunctionType:
                 self.follow(init.__code__)
 
@@ -307,6 +315,11 @@ def landing(info: CodeInfo, offset: int) -> int:
     return ins.start if ins is not None and ins.start != ins.offset and ins.op == "KW_NAMES" else (
         ins.offset if ins is not None else -1
     )
+
+
+def is_poison(kind: object) -> bool:
+    """Whether this is the type of the operands with which native code raises (see `poison`)."""
+    return issubclass(type(kind), type) and _NAME(kind) == "Poison" and _MODULE(kind) == "jitcore"
 
 
 def kind_of(word: int) -> Any:

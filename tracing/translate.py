@@ -124,13 +124,41 @@ class DirectTarget:
     valid: int
     """Address of its validity word."""
     reference: Any = None
+    entry: Any = None
+    """What keeps the code alive while others call it."""
+
+
+ABSENT = object()
+"""What a name that is in no dictionary was seen to hold."""
+
+
+@dataclass
+class Watch:
+    """Something of the program that the region takes for constant: a key of a namespace (kind 'dict'), or a function's
+    code and defaults (kind 'function'). `seen` is what it was when the region relied on it."""
+
+    kind: str
+    holder: Any
+    name: str
+    seen: Any
+
+    def holds(self) -> bool:
+        """Whether it is still what was seen."""
+        if self.kind == "dict":
+            return self.holder.get(self.name, ABSENT) is self.seen
+        return all(a is b for a, b in zip(function_parts(self.holder), self.seen, strict=True))
+
+
+def function_parts(func: FunctionType) -> tuple[object, ...]:
+    """What a call that is walked into takes from the function object."""
+    return func.__code__, func.__defaults__, func.__kwdefaults__
 
 
 @dataclass
 class Translation:
     graph: Graph
     constants: list[object]
-    watches: list[tuple[str, object, object]]
+    watches: list[Watch]
     codes: set[CodeType]
     refusals: dict[str, str] = field(default_factory=dict)
     restarts: int = 0
@@ -226,7 +254,7 @@ class Translator:
         self.targets: list[DirectTarget] = []
         self.recursive = False
         self.constants: dict[int, object] = {}
-        self.watches: dict[tuple[str, int, object], tuple[str, object, object]] = {}
+        self.watches: dict[tuple[str, int, object], Watch] = {}
         self.codes: set[CodeType] = {entry.code}
         self.refusals: dict[str, str] = {}
         self.versions: dict[Key, list[Version]] = {}
@@ -246,6 +274,12 @@ class Translator:
         self.kwnames: tuple[str, ...] | None = None
         self.opaque_count = 0
         self.resume: tuple[Block, int, State] | None = None
+
+    def watch(self, kind: str, holder: Any, name: str, seen: object) -> None:
+        """Rely on something that a watcher guards. What changed since it was first looked at starts the walk over."""
+        first = self.watches.setdefault((kind, id(holder), name), Watch(kind, holder, name, seen))
+        if not first.holds():
+            raise Restart
 
     # ---- emission -------------------------------------------------------------------------------------------------
 

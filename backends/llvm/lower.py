@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...optimizer.analysis import forcible
 from ...optimizer.ir import Block, Graph, Signature, State
 from . import lower_call, lower_control, lower_direct, lower_floats, lower_ints, lower_lists, lower_objects
 from .lower_base import LOWERINGS, METADATA, TYPES, Emitter, Lowered, LowerOptions, direct_result
@@ -66,7 +67,7 @@ def function(e: Emitter, graph: Graph, name: str, functions: list[str]) -> int:
         e.start(labels[block])
         starts.append((block, len(e.lines)))
         for op in block.ops:
-            if e.options.deopt and op.info.guard and op.state is not None:
+            if e.options.deopt and op.state is not None and forcible(op):
                 e.force(op.state)
             text = LOWERINGS[op.name](e, op, *[e.texts[v] for v in op.args])
             if op.result is not None:

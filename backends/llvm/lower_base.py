@@ -111,6 +111,7 @@ class LowerOptions:
     ticks: count the i64 cell `@ticks` down at each poll, and leave there like for the eval breaker once it is below 0:
     the door then asks for better code.
     triple: the target written into the module ("" for the host).
+    count: add one to the i64 cell `@native_edges` (which the linker knows) at each back edge.
     """
 
     deopt: bool = False
@@ -118,6 +119,7 @@ class LowerOptions:
     forced: int = 0
     ticks: bool = False
     triple: str = ""
+    count: bool = False
 
 
 @dataclass
@@ -291,10 +293,7 @@ class Emitter:
         self.start(label)
 
     def force(self, state: State) -> None:
-        """A guard that fails when the countdown ends: only where leaving means no more than to go on in the
-        interpreter."""
-        if state.kind != "resume":
-            return
+        """A guard that fails when the countdown ends."""
         counter = self.data("force_counter", self.options.force_counter)
         left = self.let(f"sub i64 {self.load('i64', counter, 0, 'cell')}, 1")
         self.store("i64", left, counter, 0, "cell")

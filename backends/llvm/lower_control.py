@@ -162,6 +162,8 @@ def frame_builtins(e: Emitter, op: Op) -> str:
 @lowering("frame.taken")
 def taken(e: Emitter, op: Op) -> str:
     o = e.load("ptr", "%framep", LAYOUT.FRAME_OBJ, "frame")
+    if LAYOUT.LOCALS_PROXY:
+        return e.let(f"icmp ne ptr {o}, null")
     with e.when(e.let(f"icmp ne ptr {o}, null"), UNLIKELY) as arm:
         held = shared_text(e, o)
     return arm.phi("i1", held, "false")
@@ -174,11 +176,17 @@ def valid(e: Emitter, op: Op) -> str:
 
 @lowering("poll")
 def poll(e: Emitter, op: Op) -> str:
+    """Polls are where loops close, so they count back edges where that is asked for: nothing but calls reads the cell, and
+    LLVM may keep it in a register between them."""
+    if e.options.count:
+        cell = e.data("native_edges", 0)
+        e.store("i64", e.let(f"add i64 {e.load('i64', cell, 0, 'cell')}, 1"), cell, 0, "cell")
     return asks_for_attention(e)
 
 
 def asks_for_attention(e: Emitter) -> str:
-    """Whether the interpreter, or the door (see `LowerOptions.ticks`), wants native code to leave. The eval breaker: an int of the interpreter on 3.12, the low byte of a thread's word later."""
+    """Whether the interpreter, or the door (see `LowerOptions.ticks`), wants native code to leave. The eval breaker is an
+    int of the interpreter on 3.12, the low byte of a thread's word later."""
     type_ = {0xFF: "i8", 0xFFFFFFFF: "i32"}[LAYOUT.EVAL_BREAKER_MASK]
     base = "%tstatep"
     if LAYOUT.EVAL_BREAKER_IN_INTERP:

@@ -11,7 +11,7 @@ same as a loop door's, only that our frame is ours to run. Calls that do not fit
 counts, no valid entry, a pending eval breaker, not enough stack) go to the function's original vectorcall.
 
 When the C stack gets low the function is given back to the interpreter, vectorcall and version: it can then
-recurse as deep as Python allows without using C stack, and the hook is told so.
+recurse as deep as Python allows without using C stack, and the hook is told so. Loop doors stay shut then.
 
 None of this returns NULL from a monitoring callback: CPython would look for the handler in the wrong place.
 """
@@ -25,8 +25,10 @@ from ...abi import LAYOUT
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld16, ld32, ld64, native, st32, st64
 from .runtime_exits import (
+    BUILTIN_UNITS,
     D_KIND,
     DIRECT_DOOR,
+    EVAL_UNITS,
     FUNCTION_DOOR,
     LOOP_DOOR,
     MISMATCH,
@@ -86,9 +88,10 @@ def disable():
 
 
 @native
-def call_region(entry, frame, ts, buf):
-    """Run an entry's code; returns its exit's descriptor. Handles the stress switch."""
-    lent = lend_units(ts)
+def call_region(entry, frame, ts, buf, units):
+    """Run an entry's code; returns its exit's descriptor. `units` is what a level of recursion through this door costs.
+    Handles the stress switch."""
+    lent = lend_units(ts, units)
     if ld64(c.jc_state + S.FORCE_ENABLED) == 0:
         desc = icall(ld64(entry + S.E_FN), frame, ts, buf)
         return_units(ts, lent)
@@ -129,6 +132,24 @@ def used(entry, ts):
 
 
 @native
+def leave_entry(entry, ts):
+    """A run has ended. The last one of a retired entry says so: its code may be freed, so nothing of the entry is
+    touched after this. An exception that is on its way stays set."""
+    left = ld64(entry + S.E_ACTIVATIONS) - 1
+    st64(entry + S.E_ACTIVATIONS, left)
+    if left or breaker_set(ts):
+        return 0  # with the breaker set, whoever frees something next does this too
+    if ld64(entry + S.E_RETIRED) or ld64(c.jc_state + S.EAGER):
+        error = c.PyErr_GetRaisedException()
+        result = call_hook(ts, ld64(c.jc_state + S.HOOK_IDLE), alloca(8), 0)
+        if result:
+            drop(result)
+        if error:
+            c.PyErr_SetRaisedException(error)
+    return 0
+
+
+@native
 def enter_loop(entry, frame, ts):
     """Try one entry. Returns 1 if it ran, 0 if it does not fit."""
     buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
@@ -136,7 +157,7 @@ def enter_loop(entry, frame, ts):
     tracing = ld32(ts + LAYOUT.TS_TRACING)
     st32(ts + LAYOUT.TS_TRACING, 0)
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
-    desc = call_region(entry, frame, ts, buf)
+    desc = call_region(entry, frame, ts, buf, EVAL_UNITS + BUILTIN_UNITS)
     ran = 0
     if desc:
         if ld64(desc + D_KIND) == MISMATCH:
@@ -151,10 +172,13 @@ def enter_loop(entry, frame, ts):
         bump(S.N_EXITS)
         used(entry, ts)
     else:
+        # No Python code has run, so the entry cannot have been retired, and the chain is what it was.
         st64(entry + S.E_MISMATCHES, ld64(entry + S.E_MISMATCHES) + 1)
         bump(S.N_MISMATCHES)
-    st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+        st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
     st32(ts + LAYOUT.TS_TRACING, tracing)
+    if ran:
+        leave_entry(entry, ts)
     return ran
 
 
@@ -166,6 +190,11 @@ def count_down(row, hook, code, dst):
     st64(row + S.R_COUNT, count)
     if count > 0:
         return c._Py_NoneStruct
+    ts = c.PyThreadState_Get()
+    if breaker_set(ts):
+        # A signal handler is due, and would run in the hook: first the program gets it.
+        st64(row + S.R_COUNT, 1)
+        return c._Py_NoneStruct
     reset = ld64(row + S.R_RESET) * 4
     if reset <= 0:
         reset = 4
@@ -173,7 +202,6 @@ def count_down(row, hook, code, dst):
         reset = S.MAX_RESET
     st64(row + S.R_RESET, reset)
     st64(row + S.R_COUNT, reset)
-    ts = c.PyThreadState_Get()
     args = alloca(24)
     st64(args, code)
     n = 1
@@ -232,7 +260,7 @@ def jump_callback(self, args, nargs):
         ts = c.PyThreadState_Get()
         if breaker_set(ts) or ld32(ts + LAYOUT.TS_PY_RECURSION_REMAINING) < FEW_CALLS:
             return c._Py_NoneStruct
-        if watched(code):
+        if watched(code) or stack_low():
             return c._Py_NoneStruct
         frame = current_frame(ts)
         while entry:
@@ -270,7 +298,7 @@ def function_row(func):
 def call_original(func, args, nargsf, kwnames):
     """Let the interpreter do the call. It costs C stack, which the call would not have cost without a door."""
     ts = c.PyThreadState_Get()
-    lent = lend_units(ts)
+    lent = lend_units(ts, EVAL_UNITS)
     result = icall(ld64(c.jc_state + S.FUNCTION_VECTORCALL), func, args, nargsf, kwnames)
     return_units(ts, lent)
     return result
@@ -365,7 +393,7 @@ def enter_function(ts, func, row, entry, args, nargs):
     buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
     st64(buf - 8, bound_of_thread())  # where direct calls of the region find it
     bump(S.N_CALLS)
-    desc = call_region(entry, frame, ts, buf)
+    desc = call_region(entry, frame, ts, buf, EVAL_UNITS)
     st32(remaining, ld32(remaining) + 1)
     kind = MISMATCH
     if desc:
@@ -386,7 +414,7 @@ def enter_function(ts, func, row, entry, args, nargs):
             result = leave_frame(ts, frame, result, row)
         st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
         bump(S.N_EXITS)
-    st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+    leave_entry(entry, ts)
     return result
 
 
@@ -400,7 +428,7 @@ def enter_direct(ts, func, entry, args, nargsf):
             buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
             st64(buf - 8, bound_of_thread())
             bump(S.N_CALLS)
-            desc = call_region(entry, args, ts, buf)
+            desc = call_region(entry, args, ts, buf, EVAL_UNITS)
             kind = MISMATCH
             if desc:
                 kind = ld64(desc + D_KIND)
@@ -411,7 +439,7 @@ def enter_direct(ts, func, entry, args, nargsf):
                 if kind != RETURN:
                     st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
                     bump(S.N_EXITS)
-                st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) - 1)
+                leave_entry(entry, ts)
                 return result
             if desc:
                 st64(desc, ld64(desc) + 1)

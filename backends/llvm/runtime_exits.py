@@ -33,6 +33,7 @@ from ...abi import LAYOUT
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld32, ld64, native, st32, st64, ult
 from .runtime_state import (
+    breaker_set,
     call_hook,
     current_frame,
     drop,
@@ -85,7 +86,8 @@ DIRECT_DOOR = 2  # of a function without a frame
 
 CHUNK_BYTES = 16384
 CHUNK_OVERHEAD = 8000
-C_RECURSION_UNITS = 2
+EVAL_UNITS = 2  # what a level of `_PyEval_EvalFrameDefault` costs of a thread's C-recursion units
+BUILTIN_UNITS = 1  # what a call of a builtin costs
 
 
 # -- the poison object: an operand whose every use raises the exception it holds
@@ -278,7 +280,7 @@ def bound_of_thread():
 
 
 @native
-def lend_units(ts):
+def lend_units(ts, wanted):
     """Before native code calls back into the interpreter: give the thread the C-recursion units that this
     will cost (3.12, 3.13), so that recursion through compiled code is limited by the real stack and by
     Python's own limit, as without compiled code. Never more than the thread had at first. Returns how many to
@@ -286,8 +288,8 @@ def lend_units(ts):
     if LAYOUT.TS_C_RECURSION:
         units = ts + LAYOUT.TS_C_RECURSION
         if ld32(units) < ld64(c.jc_state + S.C_UNITS) and not stack_low():
-            st32(units, ld32(units) + C_RECURSION_UNITS)
-            return C_RECURSION_UNITS
+            st32(units, ld32(units) + wanted)
+            return wanted
     return 0
 
 
@@ -303,7 +305,7 @@ def return_units(ts, lent):
 def evaluate(ts, frame, throw):
     """Let the interpreter run a frame of ours to its end; it pops the frame. Returns a new reference or 0
     with an exception set."""
-    lent = lend_units(ts)
+    lent = lend_units(ts, EVAL_UNITS)
     result = c._PyEval_EvalFrameDefault(ts, frame, throw)
     return_units(ts, lent)
     return result
@@ -581,7 +583,10 @@ def run_exit(frame, ts, desc, buf, door):
         slot_close(ld64(kept + 8 * i))
         i += 1
     if count == ld64(desc + D_HOT):
-        tell_hot_exit(ts, desc, ld64(entry + X_CODE), innermost)
+        if breaker_set(ts):
+            st64(desc + D_COUNT, count - 1)  # a signal handler is due, and not in the hook: another time
+        else:
+            tell_hot_exit(ts, desc, ld64(entry + X_CODE), innermost)
 
     throw = 0
     if error:

@@ -18,8 +18,11 @@ that may have died; who puts more than a counter in a row makes sure that a stal
 
 from __future__ import annotations
 
+import signal
+import sys
+
 from ...abi import LAYOUT
-from .lowlevel import c, ld32, ld64, native, st32, st64
+from .lowlevel import alloca, c, ld32, ld64, native, st32, st64
 
 # Objects and addresses
 DISABLE = 0
@@ -35,13 +38,6 @@ HOOK_LOOP = 64
 HOOK_EXIT = 72
 HOOK_FUNCTION = 80
 HOOK_DEEP = 88
-HOOK_TIER = 400
-# Direct functions that leave record their states here, innermost first (see optimizer/ops/direct.py)
-LOG_TOP = 408
-LOG_BASE = 416
-# The stack bound that was asked for last, and the thread it is of
-BOUND_THREAD = 424
-BOUND = 432
 # Tables: three words each: array of rows, mask, number of rows
 LOOPS = 96
 FUNCTIONS = 120
@@ -67,7 +63,22 @@ FORCE_TARGET = 288
 FORCED = 296
 PENDING_ERROR = 304  # an owned exception from a region that cannot set it in the thread state
 C_UNITS = 312  # C-recursion units of a thread that has not recursed
-STATE_BYTES = 512
+N_NATIVE_EDGES = 320  # back edges in compiled code, where that counts them
+NEVER = 328  # always 0: the validity word of regions that are to find themselves invalid
+HOOK_IDLE = 336  # called when the last run of a retired entry has ended
+EAGER = 344  # the stress switch: call that hook after every run
+HOOK_TIER = 352
+# Direct functions that leave record their states here, innermost first (see optimizer/ops/direct.py)
+LOG_TOP = 360
+LOG_BASE = 368
+# The stack bound that was asked for last, and the thread it is of
+BOUND_THREAD = 376
+BOUND = 384
+SIGNALS = 448  # a sigset_t of 128 bytes: the signals that wait while a hook runs
+STATE_BYTES = 640
+
+SIG_BLOCK = int(signal.SIG_BLOCK)
+SIG_SETMASK = int(signal.SIG_SETMASK)
 
 # Entries, made by `runtime.Entry`
 E_FN = 0
@@ -80,6 +91,7 @@ E_MISMATCHES = 48
 E_EXITS = 56
 E_TICKS = 64  # address of the word that counts how much the entry is used, or 0
 E_DIRECT = 72  # of a function without a frame: the address of its code for direct calls
+E_RETIRED = 80  # taken out of every door: its code may be freed when nobody runs it any more
 ENTRY_BYTES = 128
 ENTRY_TICKS = 16  # what an entry counts as, in iterations
 
@@ -110,6 +122,7 @@ WATCH_TYPE = -3
 WATCH_FUNCTION = -4
 
 HOOK_CALLS = 300  # calls that a hook may nest beyond the program's recursion limit
+COUNTS_ALL_REFERENCES = int(hasattr(sys, "gettotalrefcount"))  # debug builds: a total must be kept, too
 ROW_BYTES = 128
 HASH = 0x1E3779B97F4A7C15
 
@@ -120,6 +133,9 @@ HASH = 0x1E3779B97F4A7C15
 @native(inline=True)
 def take(obj):
     """A new reference to an object; returns the object."""
+    if COUNTS_ALL_REFERENCES:
+        c.Py_IncRef(obj)
+        return obj
     count = ld32(obj)
     if count >= 0:
         st32(obj, count + 1)
@@ -129,6 +145,9 @@ def take(obj):
 @native
 def drop(obj):
     """Give a reference back. May run any Python code."""
+    if COUNTS_ALL_REFERENCES:
+        c.Py_DecRef(obj)
+        return 0
     count = ld32(obj)
     if count < 0:
         return 0
@@ -325,10 +344,13 @@ def table_row(table, a, b):
 def call_hook(ts, hook, args, nargs):
     """Call a Python callable with borrowed arguments, under tracing (its own code fires no events). Returns a
     new reference; 0 if there is no such hook or it raised: the exception is reported as unraisable, but an
-    interrupt from the keyboard belongs to the program and is raised again there."""
+    interrupt from the keyboard belongs to the program and is raised again there. Signals wait until the hook has ended:
+    their handlers are for the program's frames to run."""
     if hook == 0:
         return 0
     take(hook)
+    signals = alloca(128)
+    c.pthread_sigmask(SIG_BLOCK, c.jc_state + SIGNALS, signals)
     tracing = ts + LAYOUT.TS_TRACING
     remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
     st32(tracing, ld32(tracing) + 1)
@@ -343,4 +365,5 @@ def call_hook(ts, hook, args, nargs):
             c.PyErr_WriteUnraisable(hook)
     st32(tracing, ld32(tracing) - 1)
     drop(hook)
+    c.pthread_sigmask(SIG_SETMASK, signals, 0)
     return result

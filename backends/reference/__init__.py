@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...abi import memory
+from ...optimizer.analysis import forcible
 from ...optimizer.ir import Block, Graph, State, Value
 from ...optimizer.registry import GuardFailed
 from ..descriptors import DescriptorBlock
@@ -31,7 +32,7 @@ from .machine import ROOM, Machine, allow_calls
 REGION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 Force = Callable[[], bool]
-Step = tuple[Callable[..., Any], tuple[int, ...], tuple[object, ...], int, State | None]
+Step = tuple[Callable[..., Any], tuple[int, ...], tuple[object, ...], int, State | None, bool]
 
 
 class Program:
@@ -47,7 +48,7 @@ class Program:
             steps: list[Step] = []
             for op in block.ops:
                 target = reg(op.result) if op.result is not None else -1
-                steps.append((op.info.evaluate, tuple(map(reg, op.args)), op.imm, target, op.state))
+                steps.append((op.info.evaluate, tuple(map(reg, op.args)), op.imm, target, op.state, forcible(op)))
             edges = [
                 (index[e.block], [reg(a) for a in e.args], [reg(p) for p in e.block.params])
                 for e in block.edges
@@ -64,8 +65,9 @@ class Program:
         at = 0
         while True:
             steps, block, edges = self.blocks[at]
-            for evaluate, args, imm, target, state in steps:
-                if force is not None and state is not None and state.kind == "resume" and force():
+            for evaluate, args, imm, target, state, leaves in steps:
+                if leaves and force is not None and force():
+                    assert state is not None
                     return state, self.live(state, regs)
                 try:
                     value = evaluate(machine, *[regs[a] for a in args], *imm)
@@ -108,15 +110,17 @@ class ReferenceRegion:
         valid_flag: int,
         pending: ctypes.c_int64,
         log_top: ctypes.c_int64,
+        edges: ctypes.c_int64,
         force: Force | None,
         direct: Graph | None = None,
     ) -> None:
-        self.program = Program(graph)
+        self.program: Program | None = Program(graph)
         self.direct = Program(direct) if direct is not None else None
         self.signature = direct.signature if direct is not None else None
         self.log_top = log_top
         self.descriptors = dict(descriptors)
         self.pending = pending
+        self.edges = edges
         self.force = force
         self.own_flag = ctypes.c_int64(1)
         self.valid_flag = valid_flag or ctypes.addressof(self.own_flag)
@@ -132,8 +136,10 @@ class ReferenceRegion:
         except RecursionError:
             return 0  # no room even for that: the region does not fit, says this to the door
         try:
+            assert self.program is not None
             machine = Machine(frame, tstate, self.valid_flag, self)
             state, values = self.program.run(machine, self.force)
+            self.edges.value += machine.edges
             for n, (name, value) in enumerate(zip(state.values(), values, strict=True)):
                 memory.write64(buf + 8 * n, word(value, name.repr))
             if machine.pending is not None:
@@ -144,6 +150,12 @@ class ReferenceRegion:
             traceback.print_exc()
             sys.stderr.flush()
             os.abort()
+
+    def free(self) -> None:
+        """Let go of the graph and of what it refers to. Nobody may run the region any more."""
+        self.program = None
+        self.descriptors.clear()
+        del self.callback  # it refers back to this object
 
 
     def call(self, caller: Machine, args: list[Any]) -> Any:
@@ -171,12 +183,16 @@ class ReferenceRegion:
 class ReferenceBackend:
     """Compiles graphs to ReferenceRegions.
 
-    `pending_cell` is the address of the cell for exceptions (the runtime's), `log_cell` of that with the top of the log
-    of direct functions; without them the backend has its own. `force`, if given, is asked before each guard with a resume state whether to leave there."""
+    `pending_cell` is the address of the cell for exceptions (the runtime's), `edges_cell` that of the counter of back
+    edges, `log_cell` that of the top of the log of direct functions; without them the backend has its own. `force`, if
+    given, is asked before each guard with a resume state whether to leave there."""
 
     name = "reference"
 
-    def __init__(self, pending_cell: int = 0, force: Force | None = None, log_cell: int = 0) -> None:
+    def __init__(
+        self, pending_cell: int = 0, force: Force | None = None, edges_cell: int = 0, log_cell: int = 0
+    ) -> None:
+        self.edges = ctypes.c_int64.from_address(edges_cell) if edges_cell else ctypes.c_int64(0)
         self.log_top = ctypes.c_int64.from_address(log_cell) if log_cell else ctypes.c_int64(0)
         self.cell = ctypes.c_int64.from_address(pending_cell) if pending_cell else ctypes.c_int64(0)
         self.pending_error = ctypes.addressof(self.cell)
@@ -195,4 +211,6 @@ class ReferenceBackend:
         missing = [s for g in graphs for s in g.states() if s not in descriptors]
         if missing:
             raise KeyError(f"{len(missing)} states have no descriptor")
-        return ReferenceRegion(graph, descriptors, valid_flag, self.cell, self.log_top, self.force, direct)
+        return ReferenceRegion(
+            graph, descriptors, valid_flag, self.cell, self.log_top, self.edges, self.force, direct
+        )

@@ -50,7 +50,10 @@ def function(name: str, result: Any, count: int, extra: int) -> Callable[..., An
 class Machine:
     """The state of one run of a region. `frame` may be 0 for graphs that touch none."""
 
-    __slots__ = ("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending", "region", "arguments", "depth")
+    __slots__ = (
+        *("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending"),
+        *("edges", "region", "arguments", "depth"),
+    )
 
     def __init__(self, frame: int, tstate: int, valid_flag: int, region: Any = None) -> None:
         self.frame = frame
@@ -60,6 +63,7 @@ class Machine:
         self.region = region
         self.arguments: Sequence[Any] = ()
         self.depth = 0
+        self.edges = 0
         self.code_address = self.nlocals = 0
         if frame and (region is None or region.direct is None):
             self.code_address = int(memory.slot_object(memory.read64(frame + LAYOUT.FRAME_CODE)))

@@ -82,6 +82,7 @@ class Layout:
     INT_IMMORTAL_BIT: int  # set in the tag word of cached small ints; 0: no such bit
 
     # Conventions
+    LOCALS_PROXY: bool  # writing to a frame's f_locals assigns its slots (3.13+)
     TAGGED: bool  # locals and stack hold tagged references (3.14+)
     NULL_SLOT: int  # the bits of an empty slot
     SP_IS_POINTER: bool
@@ -204,6 +205,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         TUPLE_ITEMS=24,
         SMALL_INT_MAX=256,
         INT_IMMORTAL_BIT=0,
+        LOCALS_PROXY=False,
         TAGGED=False,
         NULL_SLOT=0,
         SP_IS_POINTER=False,
@@ -241,6 +243,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         TUPLE_ITEMS=24,
         SMALL_INT_MAX=256,
         INT_IMMORTAL_BIT=0,
+        LOCALS_PROXY=True,
         TAGGED=False,
         NULL_SLOT=0,
         SP_IS_POINTER=False,
@@ -278,6 +281,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         TUPLE_ITEMS=32,  # after the cached hash
         SMALL_INT_MAX=256,
         INT_IMMORTAL_BIT=4,
+        LOCALS_PROXY=True,
         TAGGED=True,
         NULL_SLOT=1,
         SP_IS_POINTER=True,
@@ -315,6 +319,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         TUPLE_ITEMS=32,
         SMALL_INT_MAX=1024,
         INT_IMMORTAL_BIT=4,
+        LOCALS_PROXY=True,
         TAGGED=True,
         NULL_SLOT=1,
         SP_IS_POINTER=True,

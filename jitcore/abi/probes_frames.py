@@ -85,6 +85,17 @@ def _frame(p: Probe) -> None:
     p.same("OWNER_FRAME_OBJECT", p.bytes(base + layout.FRAME_OWNER, 1)[0], layout.OWNER_FRAME_OBJECT)
 
 
+def _written_to(write: Callable[[FrameType], object]) -> int:
+    own = 1
+    write(sys._getframe())
+    return own
+
+
+@probe("writing to f_locals")
+def _written(p: Probe) -> None:
+    p.same("LOCALS_PROXY", _written_to(lambda frame: frame.f_locals.update({"own": 2})) == 2, p.layout.LOCALS_PROXY)
+
+
 _module_like = compile("look(getframe())", "<self-test>", "exec")
 
 

@@ -97,9 +97,11 @@ def frame_builtins(m: Any) -> int:
 
 @op("frame.taken", "", "b", reads="frame any")
 def taken(m: Any) -> bool:
-    """Whether somebody holds the frame object (the frame itself holds one reference): locals may be read or written from
-    elsewhere from now on."""
+    """Whether somebody holds the frame object (the frame itself holds one reference): locals may be read from elsewhere
+    from now on. Where they can be written through it, having one is enough: the writer may have let go of it again."""
     frame_object = memory.read64(m.frame + LAYOUT.FRAME_OBJ)
+    if LAYOUT.LOCALS_PROXY:
+        return frame_object != 0
     return frame_object != 0 and memory.refcount(frame_object) > 1
 
 
@@ -111,7 +113,9 @@ def valid(m: Any) -> bool:
 
 @op("poll", "", "b", reads="any", writes="any")
 def poll(m: Any) -> bool:
-    """Whether the interpreter's eval breaker asks for attention (signals, GC, other threads). Never moved or shared."""
+    """Whether the interpreter's eval breaker asks for attention (signals, GC, other threads). Never moved or shared.
+    A poll stands where a loop closes, so it counts as a back edge."""
+    m.edges += 1
     return bool(memory.eval_breaker(m.tstate))
 
 
