@@ -276,7 +276,11 @@ class Compiler:
         start = perf_counter()
         code = self.runtime.jit.compile_object(work.ir_text, work.effort, alone)
         module = self.runtime.jit.link(code, work.symbols, work.exports, work.exports[0])
-        region.native.modules.append(module)
+        native = region.native
+        if native is None:
+            module.free()  # the region died meanwhile
+            return
+        native.modules.append(module)
         region.entry.replace(*map(module.address, work.exports))
         region.tier = work.effort
         region.compile_seconds += perf_counter() - start
