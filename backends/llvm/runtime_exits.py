@@ -601,6 +601,8 @@ def run_chain(ts, frames, n, mine, value, throw):
     first frame is ours too; otherwise its own interpreter goes on with it, and 0 is returned. The innermost frame is to
     be run (with an exception, if `throw`), or was run already and gave `value`. Returns the first frame's result. A
     frame of ours that waits counts against the recursion limit, as one of the interpreter's does."""
+    if n == 0:
+        return value  # a function that was called by the interpreter has returned something unexpected
     remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
     waiting = n if mine else n - 1
     i = n - 1
