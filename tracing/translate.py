@@ -928,7 +928,8 @@ class Translator:
     def run(self) -> None:
         from .entry import enter, enter_direct
 
-        if self.entry.direct is not None:
+        func = self.entry.direct
+        if func is not None:
             enter_direct(self)
         else:
             enter(self)
@@ -941,6 +942,9 @@ class Translator:
             self.frames = [f.clone() for f in version.frames]
             self.cse, self.checked, self.known = {}, {}, {}
             self.walk(version.offset)
+        if func is not None and not any(w.seen is func for w in self.watches.values()):
+            # The region keeps its function alive, so something must tell when the program lets go of it.
+            raise Refused("needs_frame", "a function that no global name holds")
 
     def walk(self, offset: int) -> None:
         """Translate from `offset` to the end of the block."""
