@@ -50,6 +50,7 @@ MAX_MISSES = 6
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
 WORTH_A_DOOR = 30  # bytecodes of a function that nobody marked, without loops or recursion
+SAID = frozenset({"out_of_memory", "tracing_active"})  # refusals that the user hears of, once
 NO_DOOR = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, generators and coroutines
 
 _active: Engine | None = None
@@ -289,6 +290,8 @@ class Engine:
         self.refusals[key] += 1
         if where:
             self.refused_places[where] = key
+        if key in SAID:
+            log.say_once(Reason.from_key(key).sentence)
         log.info(f"refused {where}: {key} {detail}")
         self._tell("refused", reason=key, where=where, detail=detail)
 
@@ -418,7 +421,7 @@ class Engine:
             reason = Reason.OUT_OF_MEMORY
         elif not isinstance(error, ImportError) and not from_llvmlite(error):
             reason = Reason.INTERNAL_ERROR
-        self._refuse(reason.key, detail=f"{type(error).__name__}: {error}")
+        self.refusals[reason.key] += 1
         self._checked, self._reason = True, f"{reason.sentence} ({type(error).__name__}: {error})"
         log.inactive(self._reason)
         if self.options.log == "debug":
@@ -871,8 +874,12 @@ def exit_place(state: State) -> ExitPlace:
     """What is the same of an exit in all versions of a region."""
     frame = state.frames[-1]
     return id(frame.code), frame.offset, state.reason
+
+
 def from_llvmlite(error: BaseException) -> bool:
-    """Whether the exception came out of llvmlite."""
+    """Whether the exception came out of llvmlite, or misses something in it."""
+    if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "").startswith("llvmlite"):
+        return True
     trace = error.__traceback__
     while trace is not None:
         if str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "llvmlite":

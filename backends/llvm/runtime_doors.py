@@ -49,6 +49,7 @@ from .runtime_state import (
     call_hook,
     current_frame,
     drop,
+    forget_frame_object,
     set_current_frame,
     slot_close,
     slot_new,
@@ -157,6 +158,8 @@ def enter_loop(entry, frame, ts):
     tracing = ld32(ts + LAYOUT.TS_TRACING)
     st32(ts + LAYOUT.TS_TRACING, 0)
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
+    if LAYOUT.LOCALS_PROXY:
+        forget_frame_object(frame)
     desc = call_region(entry, frame, ts, buf, EVAL_UNITS + BUILTIN_UNITS)
     ran = 0
     if desc:
