@@ -318,8 +318,10 @@ class Engine:
         try:
             return self._count(code, source, target)
         except BaseException as error:
-            -self._failed(error)
-            return None
+            later = self._failed(error)
+            answer = None if later else sys.monitoring.DISABLE
+            -later
+            return answer
 
     def _count(self, code: CodeType, source: int, target: int) -> Any:
         if target > source:
@@ -340,8 +342,10 @@ class Engine:
         try:
             return self._count_call(code)
         except BaseException as error:
-            -self._failed(error)
-            return None
+            later = self._failed(error)
+            answer = None if later else sys.monitoring.DISABLE
+            -later
+            return answer
 
     def _count_call(self, code: CodeType) -> Any:
         if not has_function_door(code) or not self._wants_function(code):
@@ -357,6 +361,10 @@ class Engine:
         return self._first_hot(code, FUNCTION, sys._getframe(1))
 
     def _first_hot(self, code: CodeType, offset: int, frame: FrameType) -> Any:
+        if self.runtime is None and importing(frame):
+            # What is being imported may be what our own imports need, and is not complete yet.
+            self.counts[id(code), offset] = 0
+            return None
         from .abi import memory
         from .abi.pending import Held
 
@@ -451,8 +459,10 @@ class Engine:
         try:
             return self._hot_loop(code, target, frame)
         except BaseException as error:
-            -self._failed(error)
-            return None
+            later = self._failed(error)
+            answer = None if later else sys.monitoring.DISABLE
+            -later
+            return answer
 
     def _hot_exit_hook(self, exit_id: int, *where: object) -> None:
         try:
@@ -464,8 +474,10 @@ class Engine:
         try:
             return self._hot_function(code, frame)
         except BaseException as error:
-            -self._failed(error)
-            return None
+            later = self._failed(error)
+            answer = None if later else sys.monitoring.DISABLE
+            -later
+            return answer
 
     def _deep_recursion(self, func: FunctionType) -> None:
         """The C stack ran low in this function: it is the interpreter's from now on."""
@@ -876,6 +888,15 @@ def exit_place(state: State) -> ExitPlace:
     return id(frame.code), frame.offset, state.reason
 
 
+def importing(frame: FrameType | None) -> bool:
+    """Whether the frame is part of an import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def from_llvmlite(error: BaseException) -> bool:
     """Whether the exception came out of llvmlite, or misses something in it."""
     if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "").startswith("llvmlite"):
@@ -909,10 +930,16 @@ def is_reason(key: str) -> bool:
 
 @cache
 def own_folders() -> tuple[str, ...]:
-    """Where jitcore's own code lies (several folders in an editable install) and that of the library it runs on, which runs
-    in the background too: it is never compiled."""
-    specs = [find_spec(name) for name in PACKAGES]
-    return tuple(place for s in specs if s is not None for place in s.submodule_search_locations or ())
+    """Where jitcore's own code lies (several folders in an editable install), and what it runs on: never compiled."""
+    found: list[str] = []
+    for name in PACKAGES:
+        try:
+            spec = find_spec(name)
+        except Exception:  # an import hook of the program may raise anything
+            continue
+        if spec is not None:
+            found += spec.submodule_search_locations or ()
+    return tuple(found)
 
 
 def user_frame() -> FrameType | None:
