@@ -407,7 +407,7 @@ class Engine:
             hot_exit=self._hot_exit_hook,
             hot_function=self._hot_function_hook,
             deep_recursion=self._deep_recursion,
-            tier_up=self._tier_up,
+            tier_up=self._tier_up_hook,
         )
         made.set_threshold(self.options.threshold, self.options.function_threshold)
         made.set_deopt_every(self.options.deopt_every)
@@ -701,6 +701,12 @@ class Engine:
 
     # ---- better code ----------------------------------------------------------------------------------------------
 
+    def _tier_up_hook(self, address: int) -> None:
+        try:
+            self._tier_up(address)
+        except BaseException as error:
+            -self._failed(error)
+
     def _tier_up(self, address: int) -> None:
         """A region's quick code was used enough to be worth better code."""
         region = self.entries.get(address)
@@ -745,6 +751,11 @@ class Engine:
 
         assert self.compiler is not None
         options = self._options_of(site.code)
+        if site.code.co_freevars:
+            # Code without a frame is of one function object and would keep it alive: closures share code with a frame.
+            if id(site.code) not in self.registered:
+                raise Refused("needs_frame", "a closure")
+            return self.compiler.compile(found, options)
         found.direct = function_of(frame)
         try:
             region = self.compiler.compile(found, options)
@@ -756,6 +767,7 @@ class Engine:
         if id(site.code) not in self.registered and not region.translation.recursive:
             info = code_info(site.code)
             if not info.loops and len(info.instructions) < WORTH_A_DOOR:
+                region.free(False)
                 raise Refused("not_profitable", f"{len(info.instructions)} instructions and no loop")
         return region
 
