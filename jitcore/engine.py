@@ -50,6 +50,7 @@ MAX_MISSES = 6
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
 WORTH_A_DOOR = 30  # bytecodes of a function that nobody marked, without loops or recursion
+SAID = frozenset({"out_of_memory", "tracing_active"})  # refusals that the user hears of, once
 NO_DOOR = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, generators and coroutines
 
 _active: Engine | None = None
@@ -289,6 +290,8 @@ class Engine:
         self.refusals[key] += 1
         if where:
             self.refused_places[where] = key
+        if key in SAID:
+            log.say_once(Reason.from_key(key).sentence)
         log.info(f"refused {where}: {key} {detail}")
         self._tell("refused", reason=key, where=where, detail=detail)
 
@@ -315,8 +318,10 @@ class Engine:
         try:
             return self._count(code, source, target)
         except BaseException as error:
-            -self._failed(error)
-            return None
+            later = self._failed(error)
+            answer = None if later else sys.monitoring.DISABLE
+            -later
+            return answer
 
     def _count(self, code: CodeType, source: int, target: int) -> Any:
         if target > source:
@@ -337,8 +342,10 @@ class Engine:
         try:
             return self._count_call(code)
         except BaseException as error:
-            -self._failed(error)
-            return None
+            later = self._failed(error)
+            answer = None if later else sys.monitoring.DISABLE
+            -later
+            return answer
 
     def _count_call(self, code: CodeType) -> Any:
         if not has_function_door(code) or not self._wants_function(code):
@@ -354,6 +361,10 @@ class Engine:
         return self._first_hot(code, FUNCTION, sys._getframe(1))
 
     def _first_hot(self, code: CodeType, offset: int, frame: FrameType) -> Any:
+        if self.runtime is None and importing(frame):
+            # What is being imported may be what our own imports need, and is not complete yet.
+            self.counts[id(code), offset] = 0
+            return None
         from .abi import memory
         from .abi.pending import Held
 
@@ -396,7 +407,7 @@ class Engine:
             hot_exit=self._hot_exit_hook,
             hot_function=self._hot_function_hook,
             deep_recursion=self._deep_recursion,
-            tier_up=self._tier_up,
+            tier_up=self._tier_up_hook,
         )
         made.set_threshold(self.options.threshold, self.options.function_threshold)
         made.set_deopt_every(self.options.deopt_every)
@@ -418,7 +429,7 @@ class Engine:
             reason = Reason.OUT_OF_MEMORY
         elif not isinstance(error, ImportError) and not from_llvmlite(error):
             reason = Reason.INTERNAL_ERROR
-        self._refuse(reason.key, detail=f"{type(error).__name__}: {error}")
+        self.refusals[reason.key] += 1
         self._checked, self._reason = True, f"{reason.sentence} ({type(error).__name__}: {error})"
         log.inactive(self._reason)
         if self.options.log == "debug":
@@ -448,8 +459,10 @@ class Engine:
         try:
             return self._hot_loop(code, target, frame)
         except BaseException as error:
-            -self._failed(error)
-            return None
+            later = self._failed(error)
+            answer = None if later else sys.monitoring.DISABLE
+            -later
+            return answer
 
     def _hot_exit_hook(self, exit_id: int, *where: object) -> None:
         try:
@@ -461,8 +474,10 @@ class Engine:
         try:
             return self._hot_function(code, frame)
         except BaseException as error:
-            -self._failed(error)
-            return None
+            later = self._failed(error)
+            answer = None if later else sys.monitoring.DISABLE
+            -later
+            return answer
 
     def _deep_recursion(self, func: FunctionType) -> None:
         """The C stack ran low in this function: it is the interpreter's from now on."""
@@ -686,6 +701,12 @@ class Engine:
 
     # ---- better code ----------------------------------------------------------------------------------------------
 
+    def _tier_up_hook(self, address: int) -> None:
+        try:
+            self._tier_up(address)
+        except BaseException as error:
+            -self._failed(error)
+
     def _tier_up(self, address: int) -> None:
         """A region's quick code was used enough to be worth better code."""
         region = self.entries.get(address)
@@ -730,6 +751,11 @@ class Engine:
 
         assert self.compiler is not None
         options = self._options_of(site.code)
+        if site.code.co_freevars:
+            # Code without a frame is of one function object and would keep it alive: closures share code with a frame.
+            if id(site.code) not in self.registered:
+                raise Refused("needs_frame", "a closure")
+            return self.compiler.compile(found, options)
         found.direct = function_of(frame)
         try:
             region = self.compiler.compile(found, options)
@@ -741,6 +767,7 @@ class Engine:
         if id(site.code) not in self.registered and not region.translation.recursive:
             info = code_info(site.code)
             if not info.loops and len(info.instructions) < WORTH_A_DOOR:
+                region.free(False)
                 raise Refused("not_profitable", f"{len(info.instructions)} instructions and no loop")
         return region
 
@@ -871,8 +898,21 @@ def exit_place(state: State) -> ExitPlace:
     """What is the same of an exit in all versions of a region."""
     frame = state.frames[-1]
     return id(frame.code), frame.offset, state.reason
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Whether the frame is part of an import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def from_llvmlite(error: BaseException) -> bool:
-    """Whether the exception came out of llvmlite."""
+    """Whether the exception came out of llvmlite, or misses something in it."""
+    if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "").startswith("llvmlite"):
+        return True
     trace = error.__traceback__
     while trace is not None:
         if str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "llvmlite":
@@ -902,10 +942,16 @@ def is_reason(key: str) -> bool:
 
 @cache
 def own_folders() -> tuple[str, ...]:
-    """Where jitcore's own code lies (several folders in an editable install) and that of the library it runs on, which runs
-    in the background too: it is never compiled."""
-    specs = [find_spec(name) for name in PACKAGES]
-    return tuple(place for s in specs if s is not None for place in s.submodule_search_locations or ())
+    """Where jitcore's own code lies (several folders in an editable install), and what it runs on: never compiled."""
+    found: list[str] = []
+    for name in PACKAGES:
+        try:
+            spec = find_spec(name)
+        except Exception:  # an import hook of the program may raise anything
+            continue
+        if spec is not None:
+            found += spec.submodule_search_locations or ()
+    return tuple(found)
 
 
 def user_frame() -> FrameType | None:

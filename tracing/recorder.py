@@ -158,6 +158,8 @@ class Recorder:
         if self.busy():
             return "recording_lost"
         reason = conflict(self.tool_id)
+        if reason is None and watcher(self.tool_id, code) is not None:
+            reason = "tracing_active"
         if reason is not None:
             return reason
         self.root, self.until, self.limit, self.rounds = frame, code_info(code).real(until), limit, rounds
@@ -191,7 +193,10 @@ class Recorder:
         return True
 
     def follow(self, code: CodeType) -> None:
+        """Arm one more code, unless another tool watches it: arming could end that tool's own events there."""
         assert self.recording is not None
+        if watcher(self.tool_id, code) is not None:
+            return
         if len(self.recording.codes) < MAX_CODES and not any(c is code for c in self.recording.codes):
             self.recording.codes.append(code)
             self.arm(code, True)

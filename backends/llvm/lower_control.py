@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import CodeType
 
 from ...abi import LAYOUT, memory
+from ...abi.memory import OTHER_TOOLS
 from ...optimizer.ir import Op
 from .lower_base import NONNULL, UNLIKELY, Emitter, lowering
 from .lower_objects import count_type, drop_text, incref_text, mortality, shared_text
@@ -171,7 +172,18 @@ def taken(e: Emitter, op: Op) -> str:
 
 @lowering("region.valid")
 def valid(e: Emitter, op: Op) -> str:
-    return e.let(f"icmp ne i64 {e.load_volatile('i64', e.data('valid', e.valid), 0)}, 0")
+    holds = e.let(f"icmp ne i64 {e.load_volatile('i64', e.data('valid', e.valid), 0)}, 0")
+    if e.code is None:
+        return holds
+    data = e.let(f"load volatile ptr, ptr {e.at(e.object(e.code), LAYOUT.CODE_MONITORING)}, align 8")
+    with e.when(e.let(f"icmp ne ptr {data}, null")) as arm:
+        # A byte for each of ten events, at whatever address.
+        first = e.let(f"load volatile i64, ptr {e.at(data, LAYOUT.MONITORS_ACTIVE)}, align 1")
+        last = e.let(f"load volatile i16, ptr {e.at(data, LAYOUT.MONITORS_ACTIVE + 8)}, align 1")
+        rest = e.let(f"zext i16 {last} to i64")
+        others = e.let(f"and i64 {e.let(f'or i64 {first}, {rest}')}, {OTHER_TOOLS - (1 << 64)}")
+        unseen = e.let(f"icmp eq i64 {others}, 0")
+    return e.let(f"and i1 {holds}, {arm.phi('i1', unseen, 'true')}")
 
 
 @lowering("poll")

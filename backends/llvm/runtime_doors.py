@@ -49,6 +49,7 @@ from .runtime_state import (
     call_hook,
     current_frame,
     drop,
+    forget_frame_object,
     set_current_frame,
     slot_close,
     slot_new,
@@ -109,25 +110,29 @@ def call_region(entry, frame, ts, buf, units):
 
 @native
 def used(entry, ts):
-    """Count a run of an entry; when it was used enough, say so once."""
+    """Count a run of an entry; when it was used enough, say so once. The hook may run any code: the run must not have been
+    taken off the entry's activations yet."""
     ticks = ld64(entry + S.E_TICKS)
     if ticks == 0:
         return 0
     left = ld64(ticks) - S.ENTRY_TICKS
     st64(ticks, left)
-    if left >= 0:
-        return 0
+    if left >= 0 or breaker_set(ts):
+        return 0  # with the breaker set a signal handler is due, and not in the hook: next time
+    error = c.PyErr_GetRaisedException()
     st64(ticks, ARGUMENTS)  # a number that is never counted down to 0
     args = alloca(8)
     number = c.PyLong_FromLongLong(entry)
-    if number == 0:
+    if number:
+        st64(args, number)
+        result = call_hook(ts, ld64(c.jc_state + S.HOOK_TIER), args, 1)
+        if result:
+            drop(result)
+        drop(number)
+    else:
         c.PyErr_Clear()
-        return 0
-    st64(args, number)
-    result = call_hook(ts, ld64(c.jc_state + S.HOOK_TIER), args, 1)
-    if result:
-        drop(result)
-    drop(number)
+    if error:
+        c.PyErr_SetRaisedException(error)
     return 0
 
 
@@ -135,6 +140,7 @@ def used(entry, ts):
 def leave_entry(entry, ts):
     """A run has ended. The last one of a retired entry says so: its code may be freed, so nothing of the entry is
     touched after this. An exception that is on its way stays set."""
+    used(entry, ts)
     left = ld64(entry + S.E_ACTIVATIONS) - 1
     st64(entry + S.E_ACTIVATIONS, left)
     if left or breaker_set(ts):
@@ -157,6 +163,8 @@ def enter_loop(entry, frame, ts):
     tracing = ld32(ts + LAYOUT.TS_TRACING)
     st32(ts + LAYOUT.TS_TRACING, 0)
     st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
+    if LAYOUT.LOCALS_PROXY:
+        forget_frame_object(frame)
     desc = call_region(entry, frame, ts, buf, EVAL_UNITS + BUILTIN_UNITS)
     ran = 0
     if desc:
@@ -170,7 +178,6 @@ def enter_loop(entry, frame, ts):
         run_exit(frame, ts, desc, buf, LOOP_DOOR)
         st64(entry + S.E_EXITS, ld64(entry + S.E_EXITS) + 1)
         bump(S.N_EXITS)
-        used(entry, ts)
     else:
         # No Python code has run, so the entry cannot have been retired, and the chain is what it was.
         st64(entry + S.E_MISMATCHES, ld64(entry + S.E_MISMATCHES) + 1)
@@ -381,7 +388,6 @@ def leave_frame(ts, frame, value, row):
 @native
 def enter_function(ts, func, row, entry, args, nargs):
     """Make the call's frame and run the entry on it. Returns the call's result."""
-    used(entry, ts)
     code = ld64(row + S.F_CODE)
     caller = current_frame(ts)
     frame = push_frame(ts, func, code, caller, ld64(row + S.F_RESUME))
@@ -423,7 +429,6 @@ def enter_direct(ts, func, entry, args, nargsf):
     """Run a function that has no frame: the first version that these arguments fit. Returns the call's result."""
     while entry:
         if ld64(ld64(entry + S.E_VALID)) and ld64(entry + S.E_DIRECT):
-            used(entry, ts)
             st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
             buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
             st64(buf - 8, bound_of_thread())

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from types import FrameType
 
 from ...abi import LAYOUT
 from .lowlevel import alloca, c, ld32, ld64, native, st32, st64
@@ -249,6 +250,31 @@ def get_depth(frame):
     if LAYOUT.SP_IS_POINTER:
         return (ld64(frame + LAYOUT.FRAME_SP) - frame - LAYOUT.FRAME_LOCALSPLUS) // 8
     return ld32(frame + LAYOUT.FRAME_SP)
+
+
+FRAMEOBJ_BYTES = FrameType.__basicsize__ - LAYOUT.FRAME_LOCALSPLUS  # room for a dead function's frame comes behind
+FRAMEOBJ_FLAGS = 40  # line number and switches of a tracer; a new frame object has `f_trace_lines` on and nothing else
+FRAMEOBJ_NEW = 1 << 32
+FRAMEOBJ_MASK = (1 << 48) - 1  # padding follows
+
+
+@native
+def forget_frame_object(frame):
+    """Let go of a frame object that only the frame itself holds and that nobody has put anything into: from here on, having
+    one means that somebody asked for it. Our own hooks and recorder ask for frames all the time."""
+    obj = ld64(frame + LAYOUT.FRAME_OBJ)
+    if obj == 0 or ld32(obj) != 1:
+        return 0
+    i = 16
+    while i < FRAMEOBJ_BYTES:
+        word = ld64(obj + i)
+        if i == FRAMEOBJ_FLAGS:
+            word = (word & FRAMEOBJ_MASK) - FRAMEOBJ_NEW
+        if word and i != LAYOUT.FRAMEOBJ_FRAME:
+            return 0
+        i += 8
+    st64(frame + LAYOUT.FRAME_OBJ, 0)
+    return drop(obj)
 
 
 @native(inline=True)

@@ -202,6 +202,20 @@ def close_slot(bits: int) -> None:
         _decref(address)
 
 
+OTHER_TOOLS = 0xDFDFDFDFDFDFDFDF
+"""In each byte of a code object's active tools (one byte an event): all but the optimizer's bit."""
+
+
+def watched(code: int) -> bool:
+    """Whether another tool than the optimizer has an event active in the code object at an address."""
+    layout = _known()
+    data = read64(code + layout.CODE_MONITORING)
+    if not data:
+        return False
+    active = data + layout.MONITORS_ACTIVE
+    return bool(read64(active) & OTHER_TOOLS or read16(active + 8) & OTHER_TOOLS)
+
+
 def eval_breaker(ts: int) -> bool:
     """Whether the interpreter is asked to stop for a moment in a thread (signals, GC, another thread)."""
     layout = _known()

@@ -107,8 +107,9 @@ def taken(m: Any) -> bool:
 
 @op("region.valid", "", "b", reads="any")
 def valid(m: Any) -> bool:
-    """Whether every assumption of the region still holds."""
-    return memory.read64(m.valid_flag) != 0
+    """Whether every assumption of the region still holds, and no other tool has begun to watch the door's code: it must
+    see what comes next."""
+    return memory.read64(m.valid_flag) != 0 and not (m.code_address and memory.watched(m.code_address))
 
 
 @op("poll", "", "b", reads="any", writes="any")
