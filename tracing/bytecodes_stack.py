@@ -111,6 +111,8 @@ def store_local(t: Translator, slot: int, av: AV) -> None:
     if isinstance(av, Obj):
         t.own(av)
     t.promote(lambda o: o.owner == local_owner(depth, slot), keep=av)
+    if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
+        t.promote_heap()  # what was borrowed from it may go with it
     if not t.in_real_frame():
         frame.locals[slot] = av
         t.drop(old)
@@ -154,6 +156,8 @@ def restore_null(t: Translator, slot: int) -> None:
     t.pop()
     old = t.frame.locals[slot]
     t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, slot))
+    if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
+        t.promote_heap()
     made = Null()
     if t.in_real_frame():
         if isinstance(old, Obj):

@@ -26,10 +26,12 @@ MAX_CALLEES = 4
 @dataclass
 class Observation:
     """One bytecode. `operands` has a set of kinds for each recorded operand, deepest first; `taken` counts jumps to the
-    target (for FOR_ITER: exhaustion), `not_taken` the times execution went on behind the bytecode."""
+    target (for FOR_ITER: exhaustion), `not_taken` the times execution went on behind the bytecode. `items` has the types of
+    the items of list and tuple operands of calls and membership tests."""
 
     operands: list[set[Any]] = field(default_factory=list)
     results: set[Any] = field(default_factory=set)
+    items: set[Any] = field(default_factory=set)
     taken: int = 0
     not_taken: int = 0
     callees: list[Any] = field(default_factory=list)

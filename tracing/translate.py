@@ -480,6 +480,8 @@ class Translator:
     def drop(self, av: AV) -> None:
         """The slot of av is gone. `drop_check` has run before the bytecode had any effect."""
         for obj in owned_parts(av):
+            if obj.type not in SAFE_TO_DROP:
+                self.promote_heap()  # what was borrowed from it may go with it
             self.emit("obj.drop", obj.value)
 
     # ---- types ----------------------------------------------------------------------------------------------------
@@ -537,7 +539,7 @@ class Translator:
             return known
         if isinstance(av, Obj) and len(kinds) == 1:
             kind = next(iter(kinds))
-            if isinstance(kind, type):
+            if isinstance(kind, type) and kind is not slice:  # only of slices made here is it known that they die quietly
                 self.ensure_type(av, kind)
                 return kind
         return None

@@ -251,3 +251,10 @@ def str_len(e: Emitter, op: Op, o: str) -> str:
     return e.load("i64", o, LAYOUT.STR_LENGTH, "str")
 
 
+@lowering("str.append")
+def str_append(e: Emitter, op: Op, a: str, b: str) -> str:
+    """The C function wants its left operand in memory: the first word of the call argument array."""
+    e.argument_slots = max(e.argument_slots, 1)
+    e.store("ptr", a, "%args", 0, "buf")
+    e.do(f"call void {e.function('PyUnicode_Append', 'void', 'ptr, ptr')}(ptr %args, ptr {b})")
+    return e.load("ptr", "%args", 0, "buf")
