@@ -42,8 +42,8 @@ def subscript(t: Translator, ins: Ins) -> None:
         t.drop(container)
         return
     kind = t.specialise(container, t.expected(0))
-    index = t.number(key, t.expected(1)) if kind in (list, tuple) else None
-    if kind in (list, tuple) and index is not None and index.repr != "f":
+    index = t.number(key, t.expected(1)) if kind in (list, tuple) and not isinstance(container, Tup) else None
+    if index is not None and index.repr != "f":
         name = kind.__name__  # type: ignore[union-attr]
         base = t.boxed(container)
         at = checked_index(t, as_int(t, index), t.emit(f"{name}.len", base))
