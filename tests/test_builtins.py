@@ -314,6 +314,31 @@ CASES = {
                     out.append(len(i))
             return out
         """,
+    "cells and globals": """
+        seen = []
+        class Loud:
+            def __del__(self):
+                seen.append((total, sys._getframe(1).f_locals.get("i")))
+        total = 0
+        count = 0
+        def f(n):
+            global total, last
+            text, number, mixed = "", 0.5, 0
+            def inner(n):
+                nonlocal text, number, mixed
+                global count
+                for i in range(n):
+                    number = number * 1.25 - i
+                    text = text + "x"
+                    mixed = (i, text[-2:]) if i % 3 else [i] if i < 60 else Loud()
+                    count = count + 1
+                return text, number
+            pair = inner(n)
+            for i in range(n):
+                total = i
+                last = Loud() if i > 80 else i * 0.5
+            return pair, text, number, total, count, seen, type(last)
+        """,
     "returned from a callee": """
         def both(items, i):
             fresh = [items[i], [i]]

@@ -124,10 +124,15 @@ def sequence_operation(
 
 def extend_in_place(t: Translator, left: AV, right: AV) -> bool:
     """list += list or tuple. The list stays the same object; its reference goes on to the result."""
-    if not isinstance(left, Obj) or not isinstance(right, Obj | Const):
+    if not isinstance(left, Obj):
         return False
+    t.reject_hidden(right)
     t.promote_heap()
     t.pop()
+    if isinstance(right, Tup):
+        for item in right.items:
+            t.emit("list.append", left.value, t.owned_value(item))
+        return True
     status = t.emit("list.extend", left.value, t.boxed(right))
     t.drop(right)  # if this is its end, the list holds its items
     t.pop()

@@ -961,6 +961,7 @@ class Translator:
             self.step(frame.info.at(self.pc))
 
     def step(self, ins: Ins) -> None:
+        from .bytecode_table import refusal
         from .bytecodes import HANDLERS
 
         self.ins = ins
@@ -971,7 +972,7 @@ class Translator:
         handler = HANDLERS.get(ins.op)
         try:
             if handler is None:
-                raise Leave("unsupported_bytecode", ins.op)
+                raise Leave(refusal(ins.op), ins.op)
             handler(self, ins)
             if ins.op.startswith(ASSIGNS):
                 self.resume = None

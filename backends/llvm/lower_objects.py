@@ -246,6 +246,14 @@ def field_set_i(e: Emitter, op: Op, o: str, value: str) -> None:
     e.store("i64", value, o, getattr(LAYOUT, str(op.imm[0])), "field")
 
 
+@lowering("field.set_o")
+def field_set_o(e: Emitter, op: Op, o: str, value: str) -> str:
+    offset = getattr(LAYOUT, str(op.imm[0]))
+    old = e.load("ptr", o, offset, "field")
+    e.store("ptr", value, o, offset, "field")
+    return old
+
+
 @lowering("str.len")
 def str_len(e: Emitter, op: Op, o: str) -> str:
     return e.load("i64", o, LAYOUT.STR_LENGTH, "str")

@@ -159,6 +159,15 @@ def field_set_i(m: Any, o: int, value: int, offset_name: str) -> None:
     memory.write64(o + getattr(LAYOUT, offset_name), value & (2**64 - 1))
 
 
+@op("field.set_o", "oo", "o", writes="field", imm="offset_name", consumes=(1,))
+def field_set_o(m: Any, o: int, value: int, offset_name: str) -> int:
+    """Store a reference (taken over) to a reference field of o; the result is what it held, now owned; may be NULL."""
+    address = o + getattr(LAYOUT, offset_name)
+    old = memory.read64(address)
+    memory.write64(address, value)
+    return int(old)
+
+
 @op("str.len", "o", "i")
 def str_len(m: Any, o: int) -> int:
     """len of an exact str."""
