@@ -314,6 +314,18 @@ CASES = {
                     out.append(len(i))
             return out
         """,
+    "identity": """
+        def f(n):
+            nan, big = float("nan"), int("1" + "0" * 12)
+            items, row = [nan, big, 2.5], (nan, big)
+            out, x = [], nan
+            for i in range(n):
+                out.append((nan in items, nan is items[0], big is row[1], items.index(nan), row.count(nan), nan is nan, x is nan))
+                out.append(([nan, big] == items[:2], (nan,) == row[:1], items[2] is x, nan in (i, nan)))
+                if i > 70:
+                    out.append((big is row[1], big is big, x in items, i is row[1]))
+            return out
+        """,
     "cells and globals": """
         seen = []
         class Loud:

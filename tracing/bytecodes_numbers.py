@@ -405,9 +405,17 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
             if isinstance(other, Obj):
                 return t.emit("obj.is", other.value, t.const_o(one.obj))
             return t.const_b(False)
-    if isinstance(left, Obj) and isinstance(right, Obj):
-        return t.emit("obj.is", left.value, right.value)
+    a, b = identity_of(t, left), identity_of(t, right)
+    if a is not None and b is not None:
+        return t.emit("obj.is", a, b)
     raise Leave("unsupported_operand_types", "identity of unboxed values")
+
+
+def identity_of(t: Translator, av: AV) -> Value | None:
+    """The object itself, where there is one: references, and numbers whose box is still in the local they came from."""
+    if isinstance(av, Num) and t.is_home(av):
+        return t.emit("frame.local", imm=(av.home,))
+    return av.value if isinstance(av, Obj) else None
 
 
 @bytecode("UNARY_NEGATIVE")

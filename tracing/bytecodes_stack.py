@@ -49,6 +49,8 @@ def load_local(t: Translator, slot: int) -> AV:
     if isinstance(av, Tup):
         return t.dup(av)
     made = av.copy()
+    if isinstance(made, Num) and not depth and not made.dirty:
+        made.home = slot
     made.dirty = False
     return made
 

@@ -453,6 +453,10 @@ class Translator:
         """av as a reference: a new owned one of a number, the constant itself (borrowed), the object (as it is held).
         Displays that exist only as their parts are for `owned_value`."""
         if isinstance(av, Num):
+            if self.is_home(av):
+                value = self.emit("frame.local", imm=(av.home,))
+                self.emit("obj.incref", value)
+                return value
             return self.emit({"i": "obj.box_int", "f": "obj.box_float", "b": "obj.box_bool"}[av.repr], av.value)
         if isinstance(av, Const):
             return self.const_o(av.obj)
@@ -460,6 +464,11 @@ class Translator:
             return av.value
         self.reject_hidden(av)
         raise TranslationError(f"cannot box {type(av).__name__}")
+
+    def is_home(self, av: Num) -> bool:
+        """Whether av's own box is still in the local that it came from: who asks for the object gets that one."""
+        local = self.frames[0].locals[av.home] if av.home >= 0 else None
+        return isinstance(local, Num) and local.value is av.value and not local.dirty
 
     def drop_check(self, *avs: AV) -> None:
         """Make sure that `drop` of these runs no code; leaves before the bytecode otherwise."""
@@ -586,7 +595,7 @@ class Translator:
 
     def slot(self, av: AV) -> Slot:
         if isinstance(av, Num):
-            return Slot("box", (av.value,))
+            return Slot("local", index=av.home) if self.is_home(av) else Slot("box", (av.value,))
         if isinstance(av, Const):
             self.constants[id(av.obj)] = av.obj
             return Slot("const", obj=av.obj)
