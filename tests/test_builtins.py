@@ -11,6 +11,7 @@ import math
 import sys
 import textwrap
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -461,3 +462,23 @@ def test_no_references_are_lost() -> None:
     engine.close()
     gc.collect()
     assert sys.getrefcount(item) == before
+
+
+def test_recordings_keep_no_closure_alive() -> None:
+    made: list[weakref.ref[Any]] = []
+
+    def make(n: int) -> float:
+        def inner(n: int) -> float:
+            x = 0.5
+            for i in range(n):
+                x = x * 1.25 - i
+            return x
+
+        made.append(weakref.ref(inner))
+        return inner(n)
+
+    with Engine(threshold=5) as engine:
+        for _ in range(40):
+            make(9)
+            assert made[-1]() is None
+    engine.close()

@@ -153,11 +153,11 @@ def append_in_place(t: Translator, left: AV, right: AV) -> bool:
     local = frame.locals[slot]
     if not isinstance(local, Obj) or local.value is not left.value or left.owner != local_owner(depth, slot):
         return False
-    if local.owner is not (OWNED if depth else FRAME):
+    if local.owner is not (FRAME if t.in_real_frame() else OWNED):
         return False
     t.drop_check(right)
     t.promote(lambda o: o.owner == local_owner(depth, slot), keep=left)
-    text = local.value if depth else t.emit("frame.take_local", imm=(slot,))
+    text = t.emit("frame.take_local", imm=(slot,)) if t.in_real_frame() else local.value
     frame.locals[slot] = Null()
     t.pop()
     t.pop()

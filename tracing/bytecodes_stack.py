@@ -49,7 +49,7 @@ def load_local(t: Translator, slot: int) -> AV:
     if isinstance(av, Tup):
         return t.dup(av)
     made = av.copy()
-    if isinstance(made, Num) and not depth and not made.dirty:
+    if isinstance(made, Num) and t.in_real_frame() and not made.dirty:
         made.home = slot
     made.dirty = False
     return made

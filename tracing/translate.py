@@ -467,7 +467,7 @@ class Translator:
 
     def is_home(self, av: Num) -> bool:
         """Whether av's own box is still in the local that it came from: who asks for the object gets that one."""
-        local = self.frames[0].locals[av.home] if av.home >= 0 else None
+        local = self.frames[0].locals[av.home] if av.home >= 0 and self.real == 0 else None
         return isinstance(local, Num) and local.value is av.value and not local.dirty
 
     def drop_check(self, *avs: AV) -> None:
@@ -726,6 +726,8 @@ class Translator:
         """Leave with the pending exception when `failed` is `expected`: operands of the bytecode were popped already and
         are gone; the interpreter raises at this bytecode through poison operands."""
         assert self.ins is not None
+        if self.real < 0:
+            raise Refused("needs_frame", self.ins.op)
         poison = self.memory.poison_operands(self.ins, operands)
         state = self.frame_state(self.ins.start, reason="raised", when="after", kind="error", poison=poison)
         self.emit("guard", failed, imm=(not expected,), state=state)
