@@ -22,6 +22,7 @@ Runs a program as python does, with the JIT on.
   -O NAME=VALUE        set an option (see --list-options); may be repeated
   --stats              print a summary to stderr at exit (short for -O stats=1)
   --list-options       print all options (with --markdown: as docs/options.md) and exit
+  --coverage           print which bytecodes are compiled, as docs/coverage.md, and exit
   --version            print the version and exit
   -h, --help           print this and exit
 """
@@ -52,7 +53,7 @@ def parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             name, value = options.parse_assignment(word[2:] or rest.pop(0))
             values[name] = options.TABLE[name].text(value)
         else:
-            known = ["--stats", "--list-options", "--markdown", "--version", "--help"]
+            known = ["--stats", "--list-options", "--markdown", "--coverage", "--version", "--help"]
             hint = options.suggestion(word, known)
             raise UsageError(f"unknown option {word}{hint}; python's own options go before -m jitcore")
     return values, []
@@ -115,6 +116,12 @@ def main() -> int:
             return 0
         if arguments[0] == "--list-options" and arguments[1:] in ([], ["--markdown"]):
             print(options.markdown() if arguments[1:] else options.listing() + "\n", end="")
+            return 0
+        if arguments == ["--coverage"]:
+            from .tracing import bytecodes as _handlers  # noqa: F401  (fills the table)
+            from .tracing.coverage import markdown
+
+            print(markdown(), end="")
             return 0
         values, command = parse(arguments)
         if not command:

@@ -10,6 +10,10 @@ from __future__ import annotations
 from .ir import Block, Op
 
 
+MAKES_OR_FAILS = frozenset({"call.closed", "call.closed_vector", "seq.slice"})
+"""Operations that give a new reference, or NULL with nothing done."""
+
+
 def forcible(op: Op) -> bool:
     """Whether the operation is a guard that may leave although it holds, which stress makes it do: leaving there means no
     more than to go on in the interpreter. Where the guard asks whether something was made, the exit believes it was not
@@ -20,7 +24,7 @@ def forcible(op: Op) -> bool:
     if not isinstance(asked, Op) or asked.name != "obj.is_null":
         return True
     made = asked.args[0].producer
-    return not (isinstance(made, Op) and made.name == "call.closed")
+    return not (isinstance(made, Op) and made.name in MAKES_OR_FAILS)
 
 
 

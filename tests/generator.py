@@ -353,7 +353,8 @@ class Writer:
         if roll == 19:
             return self.one("u is None", "u is not None", "a is b", "isinstance(u, float)", "type(u) is int")
         if roll == 20:
-            return self.one("(a in p)", "(x in t)", "(b not in (1, 2, 3))", "(a in range(10))")
+            choices = ["(a in p)", "(x in t)", "(b not in (1, 2, 3))", "(a in range(10))", "(a in {1, 5})", "(x in (0.5, 2.0))"]
+            return self.one(*choices, "(b in (a, 3))", "(a in range(c, 99, 3))", "any(t)", "all(p)", "math.isnan(x)")
         if roll == 21:
             return f"(0 < {self.integer(level - 1)} <= {self.integer(level - 1)})"
         if roll == 22:
@@ -396,11 +397,17 @@ class Writer:
         elif roll < 37:
             self.block("if len(p) < 40:", lambda: self.put(f"p.append({self.one(self.integer(1), self.real(1))})"))
         elif roll < 39:
-            self.put(self.one("p.pop()", "p and p.pop()", "a = p.pop()", "u = p.pop(0)", "p and p.pop(-1)"))
+            choices = ["p.pop()", "p and p.pop()", "a = p.pop()", "u = p.pop(0)", "p and p.pop(-1)", "u = p.pop(a % 4)"]
+            choices += ["del p[a & 1]", "del p[-1:]", "p.reverse()", "u = p.index(a)", "u = p.count(x)", "del p[b:a]"]
+            self.put(self.one(*choices))
         elif roll == 39:
             self.put(f"p[{self.one('0', 'a & 1')}] {self.one('+=', '-=')} {self.integer(1)}")
         elif roll == 40:
-            self.put(self.one("p = p[1:] + [a]", "p = list(t)", "p = [a, x]", "p = [0] * 5", "q = p[:3]; p = q", "p = p[::-1]"))
+            choices = ["p.insert(a & 3, x)", "p += [a]", "p += (b, x)", "p.extend(t[:2])", "p[a & 3 : 5] = [b]", "p = [*p[:4], *t[:3], a]"]
+            if self.chance(50):
+                self.block("if len(p) < 40:", lambda: self.put(self.one(*choices)))
+                return
+            self.put(self.one("p = p[1:] + [a]", "p = list(t)", "p = p[a & 3 : b & 7]", "p = p[-3:a:2]", "p = [a, x]", "p = [0] * 5", "q = p[:3]; p = q", "p = p[::-1]"))
         elif roll == 41:
             self.put(self.one("t = (a, b, x)", "t = t[:2] + (c,)", "t = tuple(p)", "t = (x,) * 3", "t = (a,)"))
         elif roll == 42:
@@ -413,7 +420,7 @@ class Writer:
         elif roll == 49:
             self.put(self.one("d = D(i1)", "d = D(a)", "d = None", "d = Nasty(b)", "u = D('u')", "d = [D(1), D(2)]"))
         elif roll == 50:
-            self.put(self.one("u = f'{a}:{x}'", "u = repr(a)", "u = str(x)", "u = 'ab'[a & 1]", "u = 'x' + 'y'"))
+            self.put(self.text())
         elif roll == 51:
             self.put(self.one("acc.v += 1", "acc.v = a", "Account.rate = (Account.rate + 1) % 4", "a = acc.v"))
         elif roll == 52 and self.cells:
@@ -432,6 +439,24 @@ class Writer:
             self.put(self.one("return a", "return (x, p)", "return None") if self.chance(12) else "u = a if x else p")
         else:
             self.put(f"{name} = {self.bounded(self.integer(1))}")
+
+    def text(self) -> str:
+        """A statement about text; s1 grows only in bounds."""
+        return self.one(
+            "u = f'{a}:{x}'",
+            "u = f'{x:.3f}|{b!r:>6}|{u}'[:40]",
+            "u = repr(a)",
+            "u = str(x)",
+            "u = 'ab'[a & 1]",
+            "u = 'x' + 'y'",
+            "u = 'abcdef'[b & 3 : a]",
+            "u = ','.join([str(a), 'q'])",
+            "u = str(a).find('1') + len('%d' % a)",
+            "u = ('ab' * (a & 3)).upper().split('B')",
+            "u = 'a' in str(x)",
+            "s1 = str(a); s1 += 'y'; s1 += s1[-2:]; u = s1",
+            "u = type(u).__name__ + ('' if a else 'z')",
+        )
 
     def bounded(self, text: str) -> str:
         grows = any(operator in text for operator in ("*", "<<", "add(", "scale", "twice", "rated"))

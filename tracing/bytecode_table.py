@@ -13,6 +13,27 @@ Handler = Callable[["Translator", "Ins"], None]
 HANDLERS: dict[str, Handler] = {}
 
 
+_GENERATOR = """ASYNC_GEN_WRAP CLEANUP_THROW END_SEND GET_AITER GET_ANEXT GET_AWAITABLE GET_YIELD_FROM_ITER RETURN_GENERATOR
+SEND YIELD_VALUE END_ASYNC_FOR BEFORE_ASYNC_WITH"""
+_HANDLER = """BEFORE_WITH CHECK_EG_MATCH CHECK_EXC_MATCH LOAD_SPECIAL POP_EXCEPT PUSH_EXC_INFO RAISE_VARARGS RERAISE
+WITH_EXCEPT_START"""
+_NAMESPACE = """DELETE_NAME LOAD_BUILD_CLASS LOAD_FROM_DICT_OR_DEREF LOAD_FROM_DICT_OR_GLOBALS LOAD_LOCALS LOAD_NAME
+SETUP_ANNOTATIONS STORE_NAME"""
+_CALL = "CALL_FUNCTION_EX LOAD_SUPER_ATTR DICT_MERGE"
+_REASONS = {
+    "generator": _GENERATOR,
+    "exception_handler": _HANDLER,
+    "module_level_names": _NAMESPACE,
+    "unsupported_call": _CALL,
+}
+_REFUSED = {name: reason for reason, names in _REASONS.items() for name in names.split()}
+
+
+def refusal(name: str) -> str:
+    """Why a bytecode without a function is not translated: a key of the closed list of reasons."""
+    return _REFUSED.get(name, "unsupported_bytecode")
+
+
 def bytecode(*names: str) -> Callable[[Handler], Handler]:
     """Register the function that translates the bytecodes of these names."""
 

@@ -7,7 +7,14 @@ Leave before any effect. Names that changed between versions are listed together
 
 from __future__ import annotations
 
-from . import bytecodes_calls, bytecodes_containers, bytecodes_flow, bytecodes_numbers, bytecodes_stack  # noqa: F401
+from . import (  # noqa: F401
+    bytecodes_calls,
+    bytecodes_containers,
+    bytecodes_flow,
+    bytecodes_numbers,
+    bytecodes_stack,
+    bytecodes_text,
+)
 from .bytecode_table import HANDLERS
 
 __all__ = ["HANDLERS"]

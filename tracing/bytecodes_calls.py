@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Slot, State, Value
 from .bytecode_table import bytecode
+from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
 from .decode import Ins, code_info
+from .frame_need import CLOSED
 from .intrinsics import INTRINSICS, METHODS
 from .translate import TYPE_OF, Frame, Leave, Restart, function_parts, owned_parts
-from .values import AV, OWNED, Const, Null, Num, Obj
-from .versions import CALL_NULL_FIRST
+from .values import AV, HEAP, OWNED, Const, Null, Num, Obj, Tup, local_owner
+from .versions import CALL_NULL_FIRST, intrinsic_1
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -73,10 +75,34 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         method = METHODS.get(id(target.obj))
         if method is not None and method(t, args, operands):
             return
+        if closed_builtin(t, target.obj, args, npop):
+            return
         if type(target.obj) is FunctionType:
             if walk_into(t, ins, target.obj, args, operands) or call_directly(t, ins, target.obj, args, operands):
                 return
     opaque_call(t, target, args, npop, kwnames)
+
+
+def closed_builtin(t: Translator, target: object, args: list[AV], npop: int) -> bool:
+    """A call that needs nothing of this frame (see `frame_need`); False where it is not known to be one."""
+    entry = CLOSED.get(id(target))
+    if entry is None or entry.target is not target:
+        return False
+    first = t.expected_operands() - len(args)
+    kinds = [known_kind(t, av, t.expected(first + k)) for k, av in enumerate(args)]
+    letters = entry.match(kinds)
+    if letters is None or not all(letter != "q" or may_be_atoms(t, av) for letter, av in zip(letters, args, strict=True)):
+        return False
+    for av, letter, kind in zip(args, letters, kinds, strict=True):
+        if letter != "x" and kind is not None:
+            t.ensure_type(av, kind)
+        if letter == "q":
+            check_atoms(t, av)
+    result = entry.result
+    if result is int and t.big(t.expected_results()):
+        result = None  # whoever uses it looks at what was seen there
+    closed_call(t, "call.closed_vector", [Const(target), *args], npop=npop, result_type=result, imm=())
+    return True
 
 
 def known_target(t: Translator, target: Obj) -> AV:
@@ -215,6 +241,29 @@ def return_directly(t: Translator, result: AV, on_stack: bool) -> None:
     t.block = None
 
 
+@bytecode("CALL_INTRINSIC_1")
+def call_intrinsic_1(t: Translator, ins: Ins) -> None:
+    what = intrinsic_1(ins)
+    av = t.peek()
+    if what == "INTRINSIC_UNARY_POSITIVE":
+        number = t.number(av, t.expected(0))
+        if number is None:
+            t.opaque("PyNumber_Positive", [av], npop=1)
+            return
+        t.drop_check(av)
+        t.pop()
+        t.drop(av)
+        t.push(Num(as_int(t, number)) if number.repr == "b" else number.copy())
+    elif what == "INTRINSIC_LIST_TO_TUPLE" and isinstance(av, Obj) and t.type_of(av) is list and av.owner is OWNED:
+        made = t.emit("call.closed", av.value, imm=("PyList_AsTuple", ()))
+        t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.state())
+        t.pop()
+        t.emit("obj.drop", av.value)  # the tuple holds the items as well
+        t.push(Obj(made, tuple, OWNED))
+    else:
+        raise Leave("unsupported_bytecode", what)
+
+
 @bytecode("RETURN_VALUE")
 def return_value(t: Translator, ins: Ins) -> None:
     finish(t, t.peek(), on_stack=True)
@@ -247,8 +296,7 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
     t.drop_check(*frame.locals)
     if on_stack:
         t.pop()
-    if isinstance(result, Obj) and result.owner.kind == "local" and result.owner.frame == depth:
-        t.own(result)
+    own_result(t, result, depth, bool(unsafe))
     t.promote_owned_by(depth, result)
     for av in frame.locals:
         t.drop(av)
@@ -258,6 +306,16 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
     t.pc = caller.call.next
     caller.call = None
     t.push(result)
+
+
+def own_result(t: Translator, result: AV, depth: int, heap: bool) -> None:
+    """A returned reference (or a part of a returned display) outlives what it was borrowed from: the callee's locals, and
+    with `heap` what they hold."""
+    if isinstance(result, Tup):
+        for item in result.items:
+            own_result(t, item, depth, heap)
+    elif isinstance(result, Obj) and (heap and result.owner is HEAP or result.owner == local_owner(depth, result.owner.slot)):
+        t.own(result)
 
 
 def safe_types() -> frozenset[type]:

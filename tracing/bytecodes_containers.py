@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
+from ..optimizer.ops.lists import ATOMS
 from .bytecode_table import bytecode
-from .bytecodes_numbers import as_int
+from .bytecodes_numbers import as_int, check_atoms, closed, closed_status, compare, known_kind, may_be_atoms
 from .decode import Ins
 from .translate import Leave
-from .values import AV, HEAP, OWNED, Const, Num, Obj, Tup
+from .values import AV, HEAP, OWNED, Const, Num, Obj, Range, Tup
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -37,12 +38,12 @@ def subscript(t: Translator, ins: Ins) -> None:
         item = t.dup(container.items[key.obj])
         t.pop()
         t.pop()
-        t.drop(container)
         t.push(item)
+        t.drop(container)
         return
     kind = t.specialise(container, t.expected(0))
-    index = t.number(key, t.expected(1)) if kind in (list, tuple) else None
-    if kind in (list, tuple) and index is not None and index.repr != "f":
+    index = t.number(key, t.expected(1)) if kind in (list, tuple) and not isinstance(container, Tup) else None
+    if index is not None and index.repr != "f":
         name = kind.__name__  # type: ignore[union-attr]
         base = t.boxed(container)
         at = checked_index(t, as_int(t, index), t.emit(f"{name}.len", base))
@@ -59,9 +60,11 @@ def subscript(t: Translator, ins: Ins) -> None:
         t.drop(container)
         t.push(item)
         return
-    if kind is str and index is not None and index.repr != "f" or kind in (str, tuple, list) and isinstance(key, Const) and type(key.obj) is slice:
-        from .bytecodes_numbers import closed
-
+    text = kind in (str, bytes) and known_kind(t, key, t.expected(1)) in (int, bool)
+    if text or kind in (str, bytes, tuple, list) and t.type_of(key) is slice:
+        if text:
+            t.ensure_type(key, known_kind(t, key, t.expected(1)))  # type: ignore[arg-type]
+            kind = str if kind is str else int
         closed(t, "PyObject_GetItem", [container, key], (), npop=2, result_type=kind)
         return
     t.opaque("PyObject_GetItem", [container, key], npop=2)
@@ -93,22 +96,102 @@ def store_subscript(t: Translator, ins: Ins) -> None:
 
 @bytecode("DELETE_SUBSCR")
 def delete_subscript(t: Translator, ins: Ins) -> None:
+    container, key = t.peek(2), t.peek(1)
+    kind = known_kind(t, container, t.expected(0))
+    index = t.number(key, t.expected(1)) if kind is list else None
+    if index is not None and index.repr != "f" and isinstance(container, Obj):
+        t.ensure_type(container, list)
+        at = checked_index(t, as_int(t, index), t.emit("list.len", container.value))
+        t.guard(t.emit("obj.drop_is_safe", t.emit("list.get", container.value, at)))
+        t.drop_check(container, key)
+        t.promote_heap()
+        t.pop()
+        t.pop()
+        t.emit("obj.drop", t.emit("list.pop_at", container.value, at))
+        t.drop(key)
+        t.drop(container)
+        return
     t.opaque_status("PyObject_DelItem", [t.peek(2), t.peek(1)], npop=2)
     t.end_opaque()
+
+
+MAX_SIZE = (1 << 63) - 1
+
+
+def slice_bound(t: Translator, av: AV, position: int, default: int) -> Value | None:
+    """A bound of a slice without step as an index; None where it is neither None nor an int of 64 bits."""
+    if isinstance(av, Const) and av.obj is None:
+        return t.const_i(default)
+    number = t.number(av, t.expected(position))
+    return as_int(t, number) if number is not None and number.repr != "f" else None
 
 
 @bytecode("BINARY_SLICE")
 def binary_slice(t: Translator, ins: Ins) -> None:
     container, start, stop = t.peek(3), t.peek(2), t.peek(1)
-    kind = t.specialise(container, t.expected(0))
-    if kind in (list, tuple, str) and isinstance(start, Const) and isinstance(stop, Const):
-        from .bytecodes_numbers import closed
-
-        key = slice(start.obj, stop.obj)
-        if all(x is None or type(x) is int for x in (start.obj, stop.obj)):
-            closed(t, "PyObject_GetItem", [container, Const(key)], (), npop=3, result_type=kind)
+    kind = known_kind(t, container, t.expected(0))
+    if kind in (list, tuple, str, bytes):
+        t.ensure_type(container, kind)  # type: ignore[arg-type]
+        low, high = slice_bound(t, start, 1, 0), slice_bound(t, stop, 2, MAX_SIZE)
+        if low is not None and high is not None and not isinstance(container, Tup):
+            t.drop_check(container, start, stop)
+            made = t.emit("seq.slice", t.boxed(container), low, high)
+            t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.state())
+            del t.frame.stack[-3:]
+            t.drop(stop)
+            t.drop(start)
+            t.drop(container)
+            t.push(Obj(made, kind, OWNED))
             return
-    raise Leave("unsupported_bytecode", "slice with computed bounds")
+    t.begin_opaque()
+    values, temps = t.operand_values([container, start, stop])
+    del t.frame.stack[-3:]
+    key = slice_object(t, values[1], values[2], 3)
+    result = t.emit("call.object", values[0], key, imm=("PyObject_GetItem", ()))
+    release_slice(t, key, temps)
+    t.raised(t.emit("obj.is_null", result), True, 3)
+    t.push(Obj(result, None, OWNED))
+    t.end_opaque()
+
+
+def slice_object(t: Translator, start: Value, stop: Value, operands: int) -> Value:
+    """A slice of any bounds, inside an opaque bytecode whose operands are popped."""
+    key = t.emit("call.closed", start, stop, t.const_o(None), imm=("PySlice_New", ()))
+    t.raised(t.emit("obj.is_null", key), True, operands)
+    return key
+
+
+def release_slice(t: Translator, key: Value, temps: list[AV]) -> None:
+    """The slice goes first: the bounds are operands still, so it takes nothing along."""
+    t.release(Obj(key, slice, OWNED))
+    for temp in reversed(temps):
+        t.release(temp)
+
+
+@bytecode("STORE_SLICE")
+def store_slice(t: Translator, ins: Ins) -> None:
+    value, container, start, stop = t.frame.stack[-4:]
+    t.begin_opaque()
+    values, temps = t.operand_values([value, container, start, stop])
+    del t.frame.stack[-4:]
+    key = slice_object(t, values[2], values[3], 4)
+    status = t.emit("call.status", values[1], key, values[0], imm=("PyObject_SetItem", ()))
+    release_slice(t, key, temps)
+    t.raised(t.emit("int.lt", status, t.const_i(0)), True, 4)
+    t.end_opaque()
+
+
+@bytecode("BUILD_SLICE")
+def build_slice(t: Translator, ins: Ins) -> None:
+    """Of ints and None: such a slice dies quietly wherever it goes."""
+    bounds = t.frame.stack[len(t.frame.stack) - ins.arg :]
+    for k, av in enumerate(bounds):
+        if known_kind(t, av, t.expected(k)) not in (int, bool, type(None)):
+            raise Leave("unsupported_operand_types", "slice bounds")
+    for k, av in enumerate(bounds):
+        t.ensure_type(av, known_kind(t, av, t.expected(k)))  # type: ignore[arg-type]
+    operands = bounds if len(bounds) == 3 else [*bounds, Const(None)]
+    closed(t, "PySlice_New", operands, (), npop=ins.arg, result_type=slice)
 
 
 @bytecode("BUILD_TUPLE")
@@ -182,19 +265,88 @@ def unpack_sequence(t: Translator, ins: Ins) -> None:
 @bytecode("CONTAINS_OP")
 def contains_op(t: Translator, ins: Ins) -> None:
     item, container = t.peek(2), t.peek(1)
-    status = t.opaque_status("PySequence_Contains", [container, item], npop=2)
-    result = t.emit("int.ne", status, t.const_i(0))
+    result = contains(t, item, container)
+    if result is not None:
+        t.drop_check(item, container)
+        t.pop()
+        t.pop()
+        t.drop(container)
+        t.drop(item)
+    elif closed_membership(t, item, container):
+        status = closed_status(t, "PySequence_Contains", [container, item], npop=2)
+        result = t.emit("int.ne", status, t.const_i(0))
+    else:
+        status = t.opaque_status("PySequence_Contains", [container, item], npop=2)
+        result = t.emit("int.ne", status, t.const_i(0))
+        t.push(Num(t.emit("bool.not", result) if ins.arg else result))
+        t.end_opaque()
+        return
     t.push(Num(t.emit("bool.not", result) if ins.arg else result))
-    t.end_opaque()
+
+
+FEW = 8
+
+
+def contains(t: Translator, item: AV, container: AV) -> Value | None:
+    """Membership of a number that needs no object: in a range of unit steps, in a few constants of its own type."""
+    if isinstance(container, Range) and t.known.get(container.step) == 1:
+        number = t.number(item, t.expected(0))
+        if number is not None and number.repr != "f":
+            n = as_int(t, number)
+            return t.emit("bool.and", t.emit("int.le", container.start, n), t.emit("int.lt", n, container.stop))
+    if isinstance(container, Const) and type(container.obj) in (tuple, frozenset) and len(container.obj) <= FEW:  # type: ignore[arg-type]
+        number = t.number(item, t.expected(0))
+        members = list(container.obj)  # type: ignore[call-overload]
+        wanted = float if number is not None and number.repr == "f" else int
+        # An item is in a tuple also by identity, which matters for nan alone.
+        if number is not None and all(type(m) is wanted and m == m and (wanted is float or abs(m) < 1 << 62) for m in members):
+            found = t.const_b(False)
+            for member in members:
+                same = compare(t, "==", number, Num(t.const_f(member) if wanted is float else t.const_i(member)))
+                found = t.emit("bool.or", found, same)
+            return found
+    return None
+
+
+def closed_membership(t: Translator, item: AV, container: AV) -> bool:
+    """Whether looking for the item runs no Python code: atoms in a sequence of atoms, text in text."""
+    kind, where = known_kind(t, item, t.expected(0)), known_kind(t, container, t.expected(1))
+    if where is frozenset and isinstance(container, Const):
+        fits = kind in ATOMS and all(type(member) in ATOMS for member in container.obj)  # type: ignore[attr-defined]
+    elif where in (list, tuple):
+        fits = kind in ATOMS and kind is not bytes and may_be_atoms(t, container)
+    elif where is range:
+        fits = kind in (int, bool)
+    else:
+        fits = where is str and kind is str or where is bytes and kind in (int, bool, bytes)
+    if not fits:
+        return False
+    assert kind is not None and where is not None
+    t.ensure_type(item, kind)
+    t.ensure_type(container, where)
+    if where in (list, tuple):
+        check_atoms(t, container)
+    return True
 
 
 @bytecode("LIST_EXTEND")
 def list_extend(t: Translator, ins: Ins) -> None:
-    """Only for displays: `[*constants]`."""
+    """Only by exact lists and tuples: for anything else the interpreter has an error message of its own."""
     source, target = t.peek(1), t.peek(1 + ins.arg)
-    if not (isinstance(source, Const) and type(source.obj) is tuple and isinstance(target, Obj)):
-        raise Leave("unsupported_bytecode", "LIST_EXTEND")
+    if isinstance(source, Tup):
+        for item in source.items:
+            t.reject_hidden(item)
+    elif known_kind(t, source, t.expected(0)) not in (list, tuple):
+        raise Leave("unsupported_operand_types", "LIST_EXTEND")
+    if not isinstance(target, Obj):
+        raise Leave("unsupported_operand_types", "list")
+    t.ensure_type(source, known_kind(t, source, t.expected(0)))  # type: ignore[arg-type]
     t.promote_heap()
     t.pop()
-    for obj in source.obj:
-        t.emit("list.append", target.value, t.owned_value(Const(obj)))
+    if isinstance(source, Tup):
+        for item in source.items:
+            t.emit("list.append", target.value, t.owned_value(item))
+        return
+    status = t.emit("list.extend", target.value, t.boxed(source))
+    t.drop(source)  # if this is its end, the list holds its items
+    t.raised(t.emit("int.lt", status, t.const_i(0)), True, 1)

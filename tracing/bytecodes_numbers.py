@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
+from ..optimizer.ops.lists import ATOMS
 from .bytecode_table import bytecode
 from .decode import Ins
 from .translate import Leave, TranslationError
-from .values import AV, OWNED, Const, Null, Num, Obj, Range, Tup
+from .values import AV, FRAME, OWNED, Const, Null, Num, Obj, Range, Tup, local_owner
 from .versions import binary_op_symbol, compare_coerces, compare_symbol
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ NUMBER_FUNCTION = {
 }
 CLOSED_NUMBERS = frozenset({int, float, bool})
 CLOSED_TYPES = frozenset({int, float, bool, str, bytes, complex, type(None)})
+SEQUENCES = frozenset({list, tuple, str, bytes})
+SEQUENCE_OPERATORS = frozenset({"+", "*", "%"})
 DBL_MIN = 2.2250738585072014e-308
 
 
@@ -92,7 +95,105 @@ def generic_binary(t: Translator, symbol: str, inplace: bool, left: AV, right: A
     if all(k in CLOSED_NUMBERS for k in kinds):
         closed(t, name, operands, extra, npop=2, result_type=None)
         return
+    if symbol in SEQUENCE_OPERATORS and sequence_operation(t, symbol, inplace, left, right, kinds):
+        return
     t.opaque(name, operands, extra, npop=2)
+
+
+def sequence_operation(
+    t: Translator, symbol: str, inplace: bool, left: AV, right: AV, kinds: tuple[type | None, type | None]
+) -> bool:
+    """Concatenation, repetition and formatting of exact lists, tuples, strs and bytes; False where Python code may run."""
+    a, b = kinds
+    if symbol == "+" and a is list and b in (list, tuple) and inplace:
+        return extend_in_place(t, left, right)
+    if symbol == "+" and a is b is str and append_in_place(t, left, right):
+        return True
+    if symbol == "*" and inplace and a is list:
+        return False  # changes the list itself
+    plain = symbol == "+" and a is b and a in (list, tuple, str, bytes)
+    repeated = symbol == "*" and (a in SEQUENCES and b in (int, bool) or b in SEQUENCES and a in (int, bool))
+    formatted = symbol == "%" and a is str and (b in ATOMS or isinstance(right, Tup) and may_be_atoms(t, right))
+    if not (plain or repeated or formatted):
+        return False
+    result = b if repeated and b in SEQUENCES else a
+    imm = (f"PyNumber_{NUMBER_FUNCTION[symbol]}", ())
+    closed_call(t, "call.closed", [left, right], npop=2, result_type=result, imm=imm, holds=plain)
+    return True
+
+
+def extend_in_place(t: Translator, left: AV, right: AV) -> bool:
+    """list += list or tuple. The list stays the same object; its reference goes on to the result."""
+    if not isinstance(left, Obj):
+        return False
+    t.reject_hidden(right)
+    t.promote_heap()
+    t.pop()
+    if isinstance(right, Tup):
+        for item in right.items:
+            t.emit("list.append", left.value, t.owned_value(item))
+        return True
+    status = t.emit("list.extend", left.value, t.boxed(right))
+    t.drop(right)  # if this is its end, the list holds its items
+    t.pop()
+    t.raised(t.emit("int.lt", status, t.const_i(0)), True, 2)
+    t.push(left)
+    return True
+
+
+def append_in_place(t: Translator, left: AV, right: AV) -> bool:
+    """`s = s + x` and `s += x`: where the local's reference is the only one the text grows in place, as in the interpreter;
+    with a second one every round would copy it. The local is unbound until the store that follows."""
+    frame = t.frame
+    assert t.ins is not None
+    following = frame.info.at(t.ins.next)
+    if not isinstance(left, Obj) or following.op != "STORE_FAST" or isinstance(right, Tup | Range):
+        return False
+    slot, depth = following.arg, len(t.frames) - 1
+    local = frame.locals[slot]
+    if not isinstance(local, Obj) or local.value is not left.value or left.owner != local_owner(depth, slot):
+        return False
+    if local.owner is not (FRAME if t.in_real_frame() else OWNED):
+        return False
+    t.drop_check(right)
+    t.promote(lambda o: o.owner == local_owner(depth, slot), keep=left)
+    text = t.emit("frame.take_local", imm=(slot,)) if t.in_real_frame() else local.value
+    frame.locals[slot] = Null()
+    t.pop()
+    t.pop()
+    result = t.emit("str.append", text, t.boxed(right))
+    t.drop(right)
+    t.raised(t.emit("obj.is_null", result), True, 2)
+    t.push(Obj(result, str, OWNED))
+    return True
+
+
+def known_kind(t: Translator, av: AV, kinds: set[object]) -> type | None:
+    """av's exact type: known, or the single one seen (big ints are ints). Checks nothing."""
+    known = t.type_of(av)
+    if known is not None:
+        return known
+    plain = {int if t.big([k]) else k for k in kinds}
+    kind = next(iter(plain)) if len(plain) == 1 else None
+    return kind if isinstance(kind, type) and isinstance(av, Obj) else None
+
+
+def may_be_atoms(t: Translator, av: AV) -> bool:
+    """Whether a sequence holds nothing but atoms as far as is known: of displays for certain, of others by what was seen."""
+    if isinstance(av, Tup):
+        return all(t.type_of(item) in ATOMS for item in av.items)
+    if isinstance(av, Const) and type(av.obj) is tuple:
+        return all(type(item) in ATOMS for item in av.obj)
+    obs = t.observation()
+    return isinstance(av, Obj | Const) and (obs is None or obs.items <= set(ATOMS))
+
+
+def check_atoms(t: Translator, av: AV) -> None:
+    """Leave unless the sequence, of known type, holds nothing but atoms."""
+    if isinstance(av, Obj) or isinstance(av, Const) and type(av.obj) is list:
+        kind = t.type_of(av)
+        assert kind in (list, tuple)
+        t.guard(t.emit(f"{kind.__name__}.atoms", t.boxed(av)))  # type: ignore[union-attr]
 
 
 def operand_kind(t: Translator, av: AV, position: int) -> type | None:
@@ -114,28 +215,56 @@ def closed(
 ) -> None:
     """A C API call that runs no Python code and whose failure leaves *before* the bytecode: the interpreter does it again
     and raises itself."""
+    closed_call(t, "call.closed", operands, npop=npop, result_type=result_type, imm=(function, extra))
+
+
+def closed_status(t: Translator, function: str, operands: list[AV], *, npop: int) -> Value:
+    """Like `closed` for functions that return a C int: pops the operands and returns it."""
+    return closed_call(t, "call.closed_status", operands, npop=npop, result_type=None, imm=(function, ()))
+
+
+def closed_call(
+    t: Translator,
+    operation: str,
+    operands: list[AV],
+    *,
+    npop: int,
+    result_type: type | None,
+    imm: tuple[object, ...],
+    holds: bool = False,
+) -> Value:
+    """One of the closed operations. A new reference is pushed; bools are unboxed. `holds`: the result holds all that the
+    operands held, so that dropping these frees nothing but themselves."""
     for av in operands:
         t.reject_hidden(av)
-        if isinstance(av, Tup | Range):
-            raise Leave("unsupported_operand_types", "display")
-    t.drop_check(*operands)
+    dropped = [av for av in t.frame.stack[len(t.frame.stack) - npop :] if not isinstance(av, Null)]
+    if not holds:
+        t.drop_check(*dropped)
     values = []
-    boxes: list[Value] = []
+    temps: list[Value] = []
     for av in operands:
-        value = t.boxed(av)
-        if isinstance(av, Num) and av.repr != "b":
-            boxes.append(value)
+        if isinstance(av, Tup | Range):
+            value = t.owned_value(t.dup(av))
+        else:
+            value = t.boxed(av)
+        if isinstance(av, Tup | Range) or isinstance(av, Num) and av.repr != "b":
+            temps.append(value)
         values.append(value)
-    result = t.emit("call.closed", *values, imm=(function, extra))
-    for box in boxes:
-        t.emit("obj.drop", box)
+    result = t.emit(operation, *values, imm=imm)
+    for temp in temps:
+        # A box dies here; of what a display holds, the operand itself is another owner.
+        t.emit("obj.drop", temp)
     # Dropping a box is no effect anybody sees, so the state before the bytecode still holds.
     t.effect = False
-    t.emit("guard", t.emit("obj.is_null", result), imm=(False,), state=t.state())
+    failed = t.emit("int.lt", result, t.const_i(0)) if result.repr == "i" else t.emit("obj.is_null", result)
+    t.emit("guard", failed, imm=(False,), state=t.state())
     del t.frame.stack[len(t.frame.stack) - npop :]
-    for av in operands:
+    for av in dropped:
         t.drop(av)
-    t.push(Obj(result, result_type, OWNED))
+    if result.repr == "o":
+        made = Obj(result, result_type, OWNED)
+        t.push(Num(t.emit("obj.is", result, t.const_o(True))) if result_type is bool else made)
+    return result
 
 
 def arithmetic(t: Translator, symbol: str, a: Num, b: Num) -> Value | None:
@@ -220,11 +349,9 @@ def compare_op(t: Translator, ins: Ins) -> None:
         t.push(Num(result))
         return
     kinds = (operand_kind(t, left, 0), operand_kind(t, right, 1))
-    if all(k in CLOSED_TYPES for k in kinds):
+    # Comparing bytes with other things may warn (python -b), and a warning runs Python code.
+    if all(k in CLOSED_TYPES for k in kinds) and (bytes not in kinds or kinds[0] is kinds[1]):
         closed(t, "PyObject_RichCompare", [left, right], (COMPARE_CODE[symbol],), npop=2, result_type=bool)
-        made = t.pop()
-        assert isinstance(made, Obj)
-        t.push(Num(t.emit("obj.is", made.value, t.const_o(True))))
     elif compare_coerces(ins):
         t.begin_opaque()
         values, temps = t.operand_values([left, right])
@@ -278,9 +405,17 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
             if isinstance(other, Obj):
                 return t.emit("obj.is", other.value, t.const_o(one.obj))
             return t.const_b(False)
-    if isinstance(left, Obj) and isinstance(right, Obj):
-        return t.emit("obj.is", left.value, right.value)
+    a, b = identity_of(t, left), identity_of(t, right)
+    if a is not None and b is not None:
+        return t.emit("obj.is", a, b)
     raise Leave("unsupported_operand_types", "identity of unboxed values")
+
+
+def identity_of(t: Translator, av: AV) -> Value | None:
+    """The object itself, where there is one: references, and numbers whose box is still in the local they came from."""
+    if isinstance(av, Num) and t.is_home(av):
+        return t.emit("frame.local", imm=(av.home,))
+    return av.value if isinstance(av, Obj) else None
 
 
 @bytecode("UNARY_NEGATIVE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import CellType, ModuleType
 from typing import TYPE_CHECKING
 
+from ..optimizer.ir import Value
 from .bytecode_table import bytecode
 from .decode import Ins
 from .values import (
@@ -48,6 +49,8 @@ def load_local(t: Translator, slot: int) -> AV:
     if isinstance(av, Tup):
         return t.dup(av)
     made = av.copy()
+    if isinstance(made, Num) and t.in_real_frame() and not made.dirty:
+        made.home = slot
     made.dirty = False
     return made
 
@@ -111,6 +114,8 @@ def store_local(t: Translator, slot: int, av: AV) -> None:
     if isinstance(av, Obj):
         t.own(av)
     t.promote(lambda o: o.owner == local_owner(depth, slot), keep=av)
+    if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
+        t.promote_heap()  # what was borrowed from it may go with it
     if not t.in_real_frame():
         frame.locals[slot] = av
         t.drop(old)
@@ -154,6 +159,8 @@ def restore_null(t: Translator, slot: int) -> None:
     t.pop()
     old = t.frame.locals[slot]
     t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, slot))
+    if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
+        t.promote_heap()
     made = Null()
     if t.in_real_frame():
         if isinstance(old, Obj):
@@ -279,18 +286,44 @@ def watch(t: Translator, namespace: dict[str, object], name: str) -> None:
     t.watch("dict", namespace, name, namespace.get(name, ABSENT))
 
 
+def cell_of(t: Translator, slot: int) -> Value:
+    """The cell object in a local slot."""
+    cell = t.frame.locals[slot]
+    if isinstance(cell, InFrame):
+        cell = t.frame.locals[slot] = Obj(t.emit("frame.local", imm=(slot,)), CellType, FRAME)
+    if isinstance(cell, Const):
+        return t.const_o(cell.obj)
+    if isinstance(cell, Obj):
+        return cell.value
+    raise Leave("unsupported_operand_types", "cell")
+
+
+@bytecode("STORE_DEREF")
+def store_deref(t: Translator, ins: Ins) -> None:
+    av = t.peek()
+    t.reject_hidden(av)
+    cell = cell_of(t, ins.arg)
+    old = t.emit("field.o", cell, imm=("CELL_REF",))
+    t.guard(t.emit("obj.is_null", old), False)
+    t.guard(t.emit("obj.drop_is_safe", old))
+    t.promote_heap()
+    t.pop()
+    t.emit("obj.drop", t.emit("field.set_o", cell, t.owned_value(av), imm=("CELL_REF",)))
+
+
+@bytecode("STORE_GLOBAL")
+def store_global(t: Translator, ins: Ins) -> None:
+    """Also tells the watchers: where this region relies on the name, it is left behind the store."""
+    namespace, name = t.frame.globals, t.frame.code.co_names[ins.arg]
+    if type(namespace) is not dict:
+        raise Leave("module_level_names")
+    t.opaque_status("PyDict_SetItem", [Const(namespace), Const(name), t.peek()], npop=1)
+    t.end_opaque()
+
+
 @bytecode("LOAD_DEREF")
 def load_deref(t: Translator, ins: Ins) -> None:
-    cell = t.frame.locals[ins.arg]
-    if isinstance(cell, InFrame):
-        cell = t.frame.locals[ins.arg] = Obj(t.emit("frame.local", imm=(ins.arg,)), CellType, FRAME)
-    if isinstance(cell, Const):
-        cell_value = t.const_o(cell.obj)
-    elif isinstance(cell, Obj):
-        cell_value = cell.value
-    else:
-        raise Leave("unsupported_operand_types", "cell")
-    value = t.emit("field.o", cell_value, imm=("CELL_REF",))
+    value = t.emit("field.o", cell_of(t, ins.arg), imm=("CELL_REF",))
     t.guard(t.emit("obj.is_null", value), False)
     made = Obj(value, None, HEAP)
     t.specialise(made, t.expected_results())

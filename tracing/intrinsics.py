@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
-from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, length_of, truth
+from .bytecodes_containers import checked_index
+from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, known_kind, length_of, truth
 from .values import AV, OWNED, Const, Num, Obj, Range, Tup
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def float_(t: Translator, args: list[AV]) -> AV | None:
 
 @intrinsic(bool)
 def bool_(t: Translator, args: list[AV]) -> AV | None:
-    if len(args) != 1 or not isinstance(args[0], Num):
+    if len(args) != 1 or t.specialise(args[0], t.expected(t.expected_operands() - 1)) is None:
         return None
     value = truth(t, args[0])
     return Num(value) if value is not None else None
@@ -149,15 +150,45 @@ def pow_(t: Translator, args: list[AV]) -> AV | None:
 
 @intrinsic(isinstance)
 def isinstance_(t: Translator, args: list[AV]) -> AV | None:
-    """Decided where the type is known and the class takes no part in the decision."""
-    if len(args) != 2 or not isinstance(args[1], Const) or type(args[1].obj) is not type:
+    """Decided where the type is known and the classes take no part in the decision."""
+    classes = class_list(args[1]) if len(args) == 2 else None
+    if classes is None:
         return None
     kind = t.specialise(args[0], t.expected(t.expected_operands() - 2))
     if kind is None:
         return None
-    if issubclass(kind, args[1].obj):
+    if any(issubclass(kind, c) for c in classes):
         return Const(True)
-    return Const(False) if kind in (int, float, bool, str, list, tuple, dict, type(None)) else None
+    return Const(False) if kind in PLAIN_KINDS else None
+
+
+PLAIN_KINDS = frozenset({int, float, bool, complex, str, bytes, list, tuple, dict, set, frozenset, range, type(None)})
+"""Types that nobody can change: their instances are what they are."""
+
+
+def class_list(av: AV) -> list[type] | None:
+    """The classes of isinstance's second argument, or None where one of them may have a say of its own."""
+    if isinstance(av, Tup):
+        parts = [class_list(item) for item in av.items]
+    elif isinstance(av, Const) and type(av.obj) is tuple:
+        parts = [class_list(Const(item)) for item in av.obj]
+    else:
+        return [av.obj] if isinstance(av, Const) and type(av.obj) is type else None
+    found: list[type] = []
+    for part in parts:
+        if part is None:
+            return None
+        found += part
+    return found
+
+
+@intrinsic(type)
+def type_(t: Translator, args: list[AV]) -> AV | None:
+    if len(args) != 1:
+        return None
+    kinds = t.expected(t.expected_operands() - 1)
+    kind = t.type_of(args[0]) or (t.specialise(args[0], kinds) if kinds <= PLAIN_KINDS else None)
+    return Const(kind) if kind in PLAIN_KINDS else None
 
 
 @intrinsic(range)
@@ -206,7 +237,24 @@ def unit(t: Translator, x: Value) -> None:
     t.guard(t.emit("float.le", t.emit("float.abs", x), t.const_f(1.0)))
 
 
-for _name in ("sin", "cos", "tan", "atan", "exp", "sinh", "cosh", "tanh", "asinh", "expm1"):
+def above_one(t: Translator, x: Value) -> None:
+    t.guard(t.emit("float.ge", x, t.const_f(1.0)))
+    t.guard(t.emit("float.is_finite", x))
+
+
+def inside_unit(t: Translator, x: Value) -> None:
+    t.guard(t.emit("float.lt", t.emit("float.abs", x), t.const_f(1.0)))
+
+
+def above_minus_one(t: Translator, x: Value) -> None:
+    t.guard(t.emit("float.gt", x, t.const_f(-1.0)))
+    t.guard(t.emit("float.is_finite", x))
+
+
+INTRINSICS[id(math.acosh)] = libm("acosh", above_one)
+INTRINSICS[id(math.atanh)] = libm("atanh", inside_unit)
+INTRINSICS[id(math.log1p)] = libm("log1p", above_minus_one)
+for _name in ("sin", "cos", "tan", "atan", "exp", "exp2", "sinh", "cosh", "tanh", "asinh", "expm1", "cbrt"):
     INTRINSICS[id(getattr(math, _name))] = libm(_name)
 for _name in ("log", "log2", "log10"):
     INTRINSICS[id(getattr(math, _name))] = libm(_name, positive)
@@ -222,6 +270,37 @@ def sqrt_(t: Translator, args: list[AV]) -> AV | None:
     x = as_float(t, ns[0])
     t.guard(t.emit("float.ge", x, t.const_f(0.0)))
     return Num(t.emit("float.sqrt", x))
+
+
+def scaled(factor: float) -> Intrinsic:
+    """A conversion of angles: one multiplication, as in the C source."""
+
+    def build(t: Translator, args: list[AV]) -> AV | None:
+        ns = numbers(t, args)
+        if ns is None or len(ns) != 1:
+            return None
+        return Num(t.emit("float.mul", as_float(t, ns[0]), t.const_f(factor)))
+
+    return build
+
+
+INTRINSICS[id(math.degrees)] = scaled(180.0 / math.pi)
+INTRINSICS[id(math.radians)] = scaled(math.pi / 180.0)
+
+
+def classified(build_test: Callable[[Translator, Value], Value]) -> Intrinsic:
+    def build(t: Translator, args: list[AV]) -> AV | None:
+        ns = numbers(t, args)
+        if ns is None or len(ns) != 1:
+            return None
+        return Num(build_test(t, as_float(t, ns[0])))
+
+    return build
+
+
+INTRINSICS[id(math.isfinite)] = classified(lambda t, x: t.emit("float.is_finite", x))
+INTRINSICS[id(math.isnan)] = classified(lambda t, x: t.emit("float.ne", x, x))
+INTRINSICS[id(math.isinf)] = classified(lambda t, x: t.emit("float.eq", t.emit("float.abs", x), t.const_f(math.inf)))
 
 
 @intrinsic(math.fabs)
@@ -318,14 +397,80 @@ def append(t: Translator, args: list[AV], operands: list[AV]) -> bool:
 
 @method(list.pop)
 def pop(t: Translator, args: list[AV], operands: list[AV]) -> bool:
-    if len(args) != 1 or t.type_of(args[0]) is not list or not isinstance(args[0], Obj):
+    if not 1 <= len(args) <= 2 or t.type_of(args[0]) is not list or not isinstance(args[0], Obj):
         return False
     target = args[0]
-    t.guard(t.emit("int.eq", t.emit("list.len", target.value), t.const_i(0)), False)
+    index = None
+    if len(args) == 2:
+        index = t.number(args[1], t.expected(t.expected_operands() - 1))
+        if index is None or index.repr == "f":
+            return False
+    length = t.emit("list.len", target.value)
+    if index is None:
+        t.guard(t.emit("int.eq", length, t.const_i(0)), False)
+    else:
+        at = checked_index(t, as_int(t, index), length)
+    t.drop_check(*args)
+    t.promote_heap()
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    popped = t.emit("list.pop_last", target.value) if index is None else t.emit("list.pop_at", target.value, at)
+    for av in args:
+        t.drop(av)
+    t.push(Obj(popped, None, OWNED))
+    return True
+
+
+@method(list.insert)
+def insert(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    if len(args) != 3 or t.type_of(args[0]) is not list or not isinstance(args[0], Obj):
+        return False
+    target, where, value = args
+    index = t.number(where, t.expected(t.expected_operands() - 2))
+    if index is None or index.repr == "f":
+        return False
+    t.reject_hidden(value)
+    t.drop_check(target, where)
+    t.promote_heap()
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    item = t.owned_value(value)
+    status = t.emit("list.insert", target.value, as_int(t, index), item)
+    t.emit("obj.drop", item)  # the list has a reference of its own
+    t.drop(where)
+    t.drop(target)
+    t.raised(t.emit("int.lt", status, t.const_i(0)), True, len(operands))
+    t.push(Const(None))
+    return True
+
+
+@method(list.extend)
+def extend(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    if len(args) != 2 or t.type_of(args[0]) is not list or not isinstance(args[0], Obj):
+        return False
+    target, source = args
+    kind = known_kind(t, source, t.expected(t.expected_operands() - 1))
+    if kind not in (list, tuple) or not isinstance(source, Obj | Const):
+        return False
+    t.ensure_type(source, kind)  # type: ignore[arg-type]
     t.drop_check(target)
     t.promote_heap()
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
-    popped = t.emit("list.pop_last", target.value)
+    status = t.emit("list.extend", target.value, t.boxed(source))
+    t.drop(source)  # if this is its end, the list holds its items
     t.drop(target)
-    t.push(Obj(popped, None, OWNED))
+    t.raised(t.emit("int.lt", status, t.const_i(0)), True, len(operands))
+    t.push(Const(None))
+    return True
+
+
+@method(list.reverse)
+def reverse(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    if len(args) != 1 or t.type_of(args[0]) is not list or not isinstance(args[0], Obj):
+        return False
+    target = args[0]
+    t.drop_check(target)
+    t.promote_heap()
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    t.emit("list.reverse", target.value)
+    t.drop(target)
+    t.push(Const(None))
     return True

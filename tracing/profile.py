@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
+from weakref import ref
 
 BIG_INT = "BIG_INT"
 """An exact int that does not fit 64 bits."""
@@ -26,24 +27,32 @@ MAX_CALLEES = 4
 @dataclass
 class Observation:
     """One bytecode. `operands` has a set of kinds for each recorded operand, deepest first; `taken` counts jumps to the
-    target (for FOR_ITER: exhaustion), `not_taken` the times execution went on behind the bytecode."""
+    target (for FOR_ITER: exhaustion), `not_taken` the times execution went on behind the bytecode. `items` has the types of
+    the items of list and tuple operands of calls and membership tests."""
 
     operands: list[set[Any]] = field(default_factory=list)
     results: set[Any] = field(default_factory=set)
+    items: set[Any] = field(default_factory=set)
     taken: int = 0
     not_taken: int = 0
-    callees: list[Any] = field(default_factory=list)
+    called: list[ref[Any]] = field(default_factory=list)
     megamorphic: bool = False
     count: int = 0
+
+    @property
+    def callees(self) -> list[Any]:
+        """The different functions called here; None for each that is gone. Held weakly: a closure's cells may hold anything,
+        and it must die when the program lets go of it."""
+        return [one() for one in self.called]
 
     def saw_callee(self, target: Any) -> None:
         if self.megamorphic or any(c is target for c in self.callees):
             return
-        if len(self.callees) >= MAX_CALLEES:
+        if len(self.called) >= MAX_CALLEES:
             self.megamorphic = True
-            self.callees.clear()
+            self.called.clear()
         else:
-            self.callees.append(target)
+            self.called.append(ref(target))
 
 
 class CodeProfile:

@@ -47,7 +47,16 @@ OPERANDS: dict[str, int] = {
     "RETURN_VALUE": 1,
     "STORE_FAST": 1,
     "LIST_APPEND": 1,
+    "LIST_EXTEND": 1,
+    "STORE_SLICE": 4,
+    "DELETE_SUBSCR": 2,
+    "BUILD_SLICE": 2,
+    "CALL_INTRINSIC_1": 1,
+    "FORMAT_SIMPLE": 1,
+    "FORMAT_WITH_SPEC": 2,
+    "CONVERT_VALUE": 1,
 }
+ITEMS_LOOKED_AT = 64
 CALLS = {"CALL": 2, "CALL_KW": 3}
 BRANCHES = frozenset(
     {"POP_JUMP_IF_TRUE", "POP_JUMP_IF_FALSE", "POP_JUMP_IF_NONE", "POP_JUMP_IF_NOT_NONE", "FOR_ITER"}
@@ -251,7 +260,7 @@ class Recorder:
             self.stop("loops_inside")
             return
         extra = CALLS.get(ins.op)
-        wanted = ins.arg + extra if extra is not None else OPERANDS.get(ins.op, 0)
+        wanted = operand_count(ins)
         if wanted and depth >= wanted:
             words = [memory.read64(base + 8 * k) for k in range(depth - wanted, depth)]
             if any(is_poison(kind_of(word)) for word in words):
@@ -262,6 +271,8 @@ class Recorder:
                 seen.operands[k].add(kind_of(word))
             if extra is not None:
                 self.callee(seen, words)
+            if extra is not None or ins.op == "CONTAINS_OP":
+                seen.items.update(kind for word in words for kind in item_kinds(word))
         if ins.op in ("RETURN_VALUE", "RETURN_CONST"):
             self.last.pop(frame, None)
             if frame == self.root:
@@ -310,6 +321,22 @@ class Recorder:
             init = next((space["__init__"] for space in spaces if "__init__" in space), None)
             if type(init) is FunctionType:
                 self.follow(init.__code__)
+
+
+def operand_count(ins: Ins) -> int:
+    """How many stack entries are looked at before the instruction."""
+    if ins.op in CALLS:
+        return ins.arg + CALLS[ins.op]
+    if ins.op == "FORMAT_VALUE":
+        return 2 if ins.arg & 4 else 1
+    return OPERANDS.get(ins.op, 0)
+
+
+def item_kinds(word: int) -> set[Any]:
+    """The types of (the first) items, where the slot holds a list or tuple."""
+    if kind_of(word) not in (list, tuple):
+        return set()
+    return {type(item) for item in memory.object_at(memory.slot_object(word))[:ITEMS_LOOKED_AT]}
 
 
 def landing(info: CodeInfo, offset: int) -> int:

@@ -453,6 +453,10 @@ class Translator:
         """av as a reference: a new owned one of a number, the constant itself (borrowed), the object (as it is held).
         Displays that exist only as their parts are for `owned_value`."""
         if isinstance(av, Num):
+            if self.is_home(av):
+                value = self.emit("frame.local", imm=(av.home,))
+                self.emit("obj.incref", value)
+                return value
             return self.emit({"i": "obj.box_int", "f": "obj.box_float", "b": "obj.box_bool"}[av.repr], av.value)
         if isinstance(av, Const):
             return self.const_o(av.obj)
@@ -460,6 +464,11 @@ class Translator:
             return av.value
         self.reject_hidden(av)
         raise TranslationError(f"cannot box {type(av).__name__}")
+
+    def is_home(self, av: Num) -> bool:
+        """Whether av's own box is still in the local that it came from: who asks for the object gets that one."""
+        local = self.frames[0].locals[av.home] if av.home >= 0 and self.real == 0 else None
+        return isinstance(local, Num) and local.value is av.value and not local.dirty
 
     def drop_check(self, *avs: AV) -> None:
         """Make sure that `drop` of these runs no code; leaves before the bytecode otherwise."""
@@ -480,6 +489,8 @@ class Translator:
     def drop(self, av: AV) -> None:
         """The slot of av is gone. `drop_check` has run before the bytecode had any effect."""
         for obj in owned_parts(av):
+            if obj.type not in SAFE_TO_DROP:
+                self.promote_heap()  # what was borrowed from it may go with it
             self.emit("obj.drop", obj.value)
 
     # ---- types ----------------------------------------------------------------------------------------------------
@@ -537,7 +548,7 @@ class Translator:
             return known
         if isinstance(av, Obj) and len(kinds) == 1:
             kind = next(iter(kinds))
-            if isinstance(kind, type):
+            if isinstance(kind, type) and kind is not slice:  # only of slices made here is it known that they die quietly
                 self.ensure_type(av, kind)
                 return kind
         return None
@@ -584,7 +595,7 @@ class Translator:
 
     def slot(self, av: AV) -> Slot:
         if isinstance(av, Num):
-            return Slot("box", (av.value,))
+            return Slot("local", index=av.home) if self.is_home(av) else Slot("box", (av.value,))
         if isinstance(av, Const):
             self.constants[id(av.obj)] = av.obj
             return Slot("const", obj=av.obj)
@@ -715,6 +726,8 @@ class Translator:
         """Leave with the pending exception when `failed` is `expected`: operands of the bytecode were popped already and
         are gone; the interpreter raises at this bytecode through poison operands."""
         assert self.ins is not None
+        if self.real < 0:
+            raise Refused("needs_frame", self.ins.op)
         poison = self.memory.poison_operands(self.ins, operands)
         state = self.frame_state(self.ins.start, reason="raised", when="after", kind="error", poison=poison)
         self.emit("guard", failed, imm=(not expected,), state=state)
@@ -963,6 +976,7 @@ class Translator:
             self.step(frame.info.at(self.pc))
 
     def step(self, ins: Ins) -> None:
+        from .bytecode_table import refusal
         from .bytecodes import HANDLERS
 
         self.ins = ins
@@ -973,7 +987,7 @@ class Translator:
         handler = HANDLERS.get(ins.op)
         try:
             if handler is None:
-                raise Leave("unsupported_bytecode", ins.op)
+                raise Leave(refusal(ins.op), ins.op)
             handler(self, ins)
             if ins.op.startswith(ASSIGNS):
                 self.resume = None

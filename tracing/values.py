@@ -66,20 +66,22 @@ class Null(AV):
 
 
 class Num(AV):
-    """An int (i), float (f) or bool (b) without its box."""
+    """An int (i), float (f) or bool (b) without its box. `home`: the local of the real frame that it was loaded from, where
+    its box is as long as that local has this value and is not dirty; -1 for none."""
 
-    __slots__ = ("value",)
+    __slots__ = ("value", "home")
 
-    def __init__(self, value: Value, dirty: bool = False) -> None:
+    def __init__(self, value: Value, dirty: bool = False, home: int = -1) -> None:
         self.dirty = dirty
         self.value = value
+        self.home = home
 
     @property
     def repr(self) -> str:
         return self.value.repr
 
     def copy(self) -> AV:
-        return Num(self.value, self.dirty)
+        return Num(self.value, self.dirty, self.home)
 
 
 class Const(AV):

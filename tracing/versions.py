@@ -46,6 +46,14 @@ def _common_constants() -> tuple[object, ...]:
 COMMON_CONSTANTS = _common_constants()
 
 
+_INTRINSICS_1 = tuple(getattr(dis, "_intrinsic_1_descs", ()))
+
+
+def intrinsic_1(ins: Ins) -> str:
+    """What CALL_INTRINSIC_1 does: 'INTRINSIC_UNARY_POSITIVE', ..."""
+    return _INTRINSICS_1[ins.arg] if ins.arg < len(_INTRINSICS_1) else f"INTRINSIC_1_{ins.arg}"
+
+
 def binary_op_symbol(ins: Ins) -> str:
     """The operator of BINARY_OP: '+', '+=', ..., '[]'."""
     if ins.op == "BINARY_SUBSCR":

@@ -81,6 +81,8 @@ def function(e: Emitter, graph: Graph, name: str, functions: list[str]) -> int:
     nbuf = e.exit_blocks()
     lines = with_phis(e, starts, incoming, body_end)
     head = region_head(e, name) if graph.signature is None else direct_head(name, graph.signature)
+    if e.argument_slots:
+        head.append(f"  %args = alloca [{e.argument_slots} x ptr], align 8")
     functions += [*head, *e.prologue, "  br label %b0", *lines, "}"]
     return nbuf
 
@@ -138,8 +140,6 @@ def region_head(e: Emitter, name: str) -> list[str]:
     head = [f"define i64 @{name}(i64 %frame, i64 %tstate, i64 %buf) nounwind {{", "entry:"]
     for word in ("frame", "tstate", "buf"):
         head.append(f"  %{word}p = inttoptr i64 %{word} to ptr")
-    if e.argument_slots:
-        head.append(f"  %args = alloca [{e.argument_slots} x ptr], align 8")
     return head
 
 

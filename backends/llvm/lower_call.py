@@ -27,12 +27,24 @@ def call_object(e: Emitter, op: Op, *args: str) -> str:
     return c_call(e, op, "ptr", args)
 
 
+def forget_error(e: Emitter, failed: str) -> None:
+    """The interpreter is going to do the operation again and raise the exception itself."""
+    with e.when(failed, UNLIKELY):
+        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
+
+
 @lowering("call.closed")
 def call_closed(e: Emitter, op: Op, *args: str) -> str:
-    made = c_call(e, op, "ptr", args)
-    with e.when(e.let(f"icmp eq ptr {made}, null"), UNLIKELY):
-        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
-    return made
+    result = c_call(e, op, "ptr", args)
+    forget_error(e, e.let(f"icmp eq ptr {result}, null"))
+    return result
+
+
+@lowering("call.closed_status")
+def call_closed_status(e: Emitter, op: Op, *args: str) -> str:
+    result = e.let(f"sext i32 {c_call(e, op, 'i32', args)} to i64")
+    forget_error(e, e.let(f"icmp slt i64 {result}, 0"))
+    return result
 
 
 @lowering("call.status")
@@ -42,7 +54,17 @@ def call_status(e: Emitter, op: Op, *args: str) -> str:
 
 @lowering("call.vector")
 def call_vector(e: Emitter, op: Op, callable_: str, *args: str) -> str:
-    names: Any = op.imm[0]
+    return vectorcall(e, callable_, args, op.imm[0])
+
+
+@lowering("call.closed_vector")
+def call_closed_vector(e: Emitter, op: Op, callable_: str, *args: str) -> str:
+    result = vectorcall(e, callable_, args, None)
+    forget_error(e, e.let(f"icmp eq ptr {result}, null"))
+    return result
+
+
+def vectorcall(e: Emitter, callable_: str, args: tuple[str, ...], names: Any) -> str:
     e.argument_slots = max(e.argument_slots, len(args) + 1)
     for n, a in enumerate(args):
         e.store("ptr", a, "%args", 8 * (n + 1), "buf")

@@ -134,6 +134,20 @@ def take_stack(e: Emitter, op: Op) -> str:
     return o
 
 
+@lowering("frame.take_local")
+def take_local(e: Emitter, op: Op) -> str:
+    offset = local_offset(op)
+    if not LAYOUT.TAGGED:
+        o = load_slot(e, offset)
+    else:
+        bits = e.load("i64", "%framep", offset, "frame")
+        o = untagged(e, bits)
+        with e.when(e.let(f"trunc i64 {bits} to i1")):
+            incref_text(e, o)
+    e.store("i64", str(LAYOUT.NULL_SLOT), "%framep", offset, "frame")
+    return o
+
+
 @lowering("frame.lower_stack")
 def lower_stack(e: Emitter, op: Op) -> None:
     offset = stack_offset(e, op)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ...abi import LAYOUT
 from ...optimizer.ir import Op
+from ...optimizer.ops.lists import ATOMS
 from .lower_base import LIKELY, TAGS, UNLIKELY, Emitter, lowering
 from .lower_objects import drop_text, incref_text
 
@@ -81,6 +82,83 @@ def shrink_slow(e: Emitter) -> str:
     function = e.function("PyList_SetSlice", "i32", "ptr, i64, i64, ptr")
     e.do(f"call i32 {function}(ptr %list, i64 %left, i64 {end}, ptr null)")
     return "void"
+
+
+@lowering("list.pop_at")
+def list_pop_at(e: Emitter, op: Op, o: str, i: str) -> str:
+    helper(e, "jc_shrink", "void", "ptr %list, ptr %item, i64 %left", shrink_slow)
+    taken = e.load("ptr", item(e, o, i), 0, "item")
+    e.do(f"call void @jc_shrink(ptr {o}, ptr {taken}, i64 {i}){TAGS['counted']}")
+    return taken
+
+
+@lowering("list.insert")
+def list_insert(e: Emitter, op: Op, o: str, i: str, v: str) -> str:
+    function = e.function("PyList_Insert", "i32", "ptr, i64, ptr")
+    status = e.let(f"call i32 {function}(ptr {o}, i64 {i}, ptr {v}){TAGS['counted']}")
+    return e.let(f"sext i32 {status} to i64")
+
+
+@lowering("list.extend")
+def list_extend(e: Emitter, op: Op, o: str, other: str) -> str:
+    """As a slice put behind the last item."""
+    end = e.load("i64", o, LAYOUT.OB_SIZE, "size")
+    function = e.function("PyList_SetSlice", "i32", "ptr, i64, i64, ptr")
+    status = e.let(f"call i32 {function}(ptr {o}, i64 {end}, i64 {end}, ptr {other})")
+    return e.let(f"sext i32 {status} to i64")
+
+
+@lowering("list.reverse")
+def list_reverse(e: Emitter, op: Op, o: str) -> None:
+    e.do(f"call i32 {e.function('PyList_Reverse', 'i32', 'ptr')}(ptr {o}){TAGS['list']}")
+
+
+@lowering("list.atoms")
+def list_atoms(e: Emitter, op: Op, o: str) -> str:
+    return all_atoms(e, e.load("ptr", o, LAYOUT.LIST_ITEMS, "items"), e.load("i64", o, LAYOUT.OB_SIZE, "size"))
+
+
+@lowering("tuple.atoms")
+def tuple_atoms(e: Emitter, op: Op, o: str) -> str:
+    return all_atoms(e, e.at(o, LAYOUT.TUPLE_ITEMS), e.load("i64", o, LAYOUT.OB_SIZE, "tuple"))
+
+
+def all_atoms(e: Emitter, items: str, count: str) -> str:
+    """Whether all items are of the types ATOMS: a loop of its own, compared with one type after the other."""
+    types = " ".join(f"%k{n} = icmp eq ptr %type, {e.object(one)}\n" for n, one in enumerate(ATOMS))
+    anyone = "\n".join(f"  %a{n} = or i1 %{f'a{n - 1}' if n > 1 else 'k0'}, %k{n}" for n in range(1, len(ATOMS)))
+    e.helpers["jc_atoms"] = f"""define internal i1 @jc_atoms(ptr %items, i64 %count) nounwind noinline memory(read) {{
+entry:
+  br label %head
+head:
+  %n = phi i64 [ 0, %entry ], [ %next, %more ]
+  %end = icmp sge i64 %n, %count
+  br i1 %end, label %yes, label %look
+look:
+  %at = getelementptr ptr, ptr %items, i64 %n
+  %item = load ptr, ptr %at, align 8
+  %typeat = getelementptr i8, ptr %item, i64 {LAYOUT.OB_TYPE}
+  %type = load ptr, ptr %typeat, align 8
+  {types}{anyone}
+  br i1 %a{len(ATOMS) - 1}, label %more, label %no
+more:
+  %next = add i64 %n, 1
+  br label %head
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}}"""
+    return e.let(f"call i1 @jc_atoms(ptr {items}, i64 {count})")
+
+
+@lowering("seq.slice")
+def seq_slice(e: Emitter, op: Op, o: str, start: str, stop: str) -> str:
+    function = e.function("PySequence_GetSlice", "ptr", "ptr, i64, i64")
+    made = e.let(f"call ptr {function}(ptr {o}, i64 {start}, i64 {stop})")
+    with e.when(e.let(f"icmp eq ptr {made}, null"), UNLIKELY):
+        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
+    return made
 
 
 def helper(e: Emitter, name: str, result: str, params: str, write: object) -> None:

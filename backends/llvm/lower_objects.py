@@ -246,8 +246,23 @@ def field_set_i(e: Emitter, op: Op, o: str, value: str) -> None:
     e.store("i64", value, o, getattr(LAYOUT, str(op.imm[0])), "field")
 
 
+@lowering("field.set_o")
+def field_set_o(e: Emitter, op: Op, o: str, value: str) -> str:
+    offset = getattr(LAYOUT, str(op.imm[0]))
+    old = e.load("ptr", o, offset, "field")
+    e.store("ptr", value, o, offset, "field")
+    return old
+
+
 @lowering("str.len")
 def str_len(e: Emitter, op: Op, o: str) -> str:
     return e.load("i64", o, LAYOUT.STR_LENGTH, "str")
 
 
+@lowering("str.append")
+def str_append(e: Emitter, op: Op, a: str, b: str) -> str:
+    """The C function wants its left operand in memory: the first word of the call argument array."""
+    e.argument_slots = max(e.argument_slots, 1)
+    e.store("ptr", a, "%args", 0, "buf")
+    e.do(f"call void {e.function('PyUnicode_Append', 'void', 'ptr, ptr')}(ptr %args, ptr {b})")
+    return e.load("ptr", "%args", 0, "buf")

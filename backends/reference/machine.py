@@ -37,14 +37,15 @@ def allow_calls(tstate: int, more: int) -> None:
 
 
 @cache
-def prototype(result: Any, count: int, extra: int) -> Any:
-    """A C function type that keeps the GIL: `count` pointers, then `extra` integers."""
-    return ctypes.PYFUNCTYPE(result, *[ctypes.c_void_p] * count, *[ctypes.c_ssize_t] * extra)
+def prototype(result: Any, count: int, extra: int, behind: int = 0) -> Any:
+    """A C function type that keeps the GIL: `count` pointers, then `extra` integers, then `behind` pointers."""
+    pointer = ctypes.c_void_p
+    return ctypes.PYFUNCTYPE(result, *[pointer] * count, *[ctypes.c_ssize_t] * extra, *[pointer] * behind)
 
 
 @cache
-def function(name: str, result: Any, count: int, extra: int) -> Callable[..., Any]:
-    return prototype(result, count, extra)(symbol(name))  # type: ignore[no-any-return]
+def function(name: str, result: Any, count: int, extra: int, behind: int = 0) -> Callable[..., Any]:
+    return prototype(result, count, extra, behind)(symbol(name))  # type: ignore[no-any-return]
 
 
 class Machine:
@@ -100,15 +101,21 @@ class Machine:
         fn = function(name, ctypes.c_void_p, len(operands), len(extra))
         return self.call(fn, (*operands, *extra), 0)
 
-    def capi_status(self, name: str, operands: Sequence[int], extra: Sequence[int]) -> int:
-        """A function returning a C int, -1 for an exception."""
+    def capi_void(self, name: str, operands: Sequence[int]) -> None:
+        """A function returning nothing."""
+        self.call(function(name, None, len(operands), 0), operands, 0)
+
+    def capi_status(
+        self, name: str, operands: Sequence[int], extra: Sequence[int], behind: Sequence[int] = ()
+    ) -> int:
+        """A function returning a C int, -1 for an exception. `behind`: pointers that follow the integers."""
         if name == "PyErr_ExceptionMatches":
             return int(isinstance(self.pending, memory.object_at(operands[0])))
         if name == "PyErr_Clear":
             self.clear_error()
             return 0
-        fn = function(name, ctypes.c_int, len(operands), len(extra))
-        return self.call(fn, (*operands, *extra), -1)
+        fn = function(name, ctypes.c_int, len(operands), len(extra), len(behind))
+        return self.call(fn, (*operands, *extra, *behind), -1)
 
     def vectorcall(self, callable_: int, operands: Sequence[int], kwnames: tuple[str, ...] | None) -> int:
         """PyObject_Vectorcall; the names' arguments are the last operands."""

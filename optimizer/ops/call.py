@@ -31,6 +31,26 @@ def call_closed(m: Any, *args: Any) -> int:
     return result
 
 
+@op("call.closed_status", "o*", "i", writes="alloc", imm="function extra")
+def call_closed_status(m: Any, *args: Any) -> int:
+    """Like call.closed for functions returning a C int; -1 after a failure, with the exception cleared."""
+    *operands, function, extra = args
+    result = int(m.capi_status(function, operands, extra))
+    if result < 0:
+        m.clear_error()
+    return result
+
+
+@op("call.closed_vector", "oo*", "o", writes="alloc")
+def call_closed_vector(m: Any, callable_: int, *operands: int) -> int:
+    """callable(*operands) by vectorcall, for a C function that with these operands runs no Python code and changes none of
+    them. A failure gives NULL with the exception cleared."""
+    result = int(m.vectorcall(callable_, operands, None))
+    if result == 0:
+        m.clear_error()
+    return result
+
+
 @op("call.status", "o*", "i", writes="any", imm="function extra")
 def call_status(m: Any, *args: Any) -> int:
     """function(objects...) of the C API, returning a C int (-1: an exception is set)."""

@@ -34,6 +34,18 @@ def store_local(m: Any, o: int, slot: int) -> None:
     memory.close_slot(old)
 
 
+@op("frame.take_local", "", "o", writes="frame ref", imm="slot")
+def take_local(m: Any, slot: int) -> int:
+    """What local slot holds (not NULL), with its reference moved out: the slot is unbound afterwards."""
+    address = m.frame + LAYOUT.FRAME_LOCALSPLUS + 8 * slot
+    bits = memory.read64(address)
+    o = memory.slot_object(bits)
+    if LAYOUT.TAGGED and bits & 1:
+        memory.incref(o)
+    memory.write64(address, LAYOUT.NULL_SLOT)
+    return int(o)
+
+
 @op("frame.stack_unique", "", "b", reads="frame", imm="depth")
 def stack_unique(m: Any, depth: int) -> bool:
     """Whether the stack slot holds the only reference to its object (nobody else can see it change)."""

@@ -7,6 +7,9 @@ from typing import Any
 from ...abi import LAYOUT, memory
 from ..registry import op
 
+ATOMS = (int, float, bool, str, complex, type(None))
+"""Exact types whose comparison, arithmetic and text run no Python code, in any combination (bytes may warn: python -b)."""
+
 
 @op("list.len", "o", "i", reads="list")
 def list_len(m: Any, o: int) -> int:
@@ -42,6 +45,39 @@ def list_pop_last(m: Any, o: int) -> int:
     return int(memory.new_reference(memory.object_at(o).pop()))
 
 
+@op("list.pop_at", "oi", "o", writes="list alloc")
+def list_pop_at(m: Any, o: int, i: int) -> int:
+    """Remove and return item i, owned; i is known to be in range."""
+    return int(memory.new_reference(memory.object_at(o).pop(i)))
+
+
+@op("list.insert", "oio", "i", writes="list alloc")
+def list_insert(m: Any, o: int, i: int, v: int) -> int:
+    """Insert v (borrowed: the list gets a reference of its own) before index i, which is wrapped and clipped. 0, or -1 with
+    an exception set and the list as it was."""
+    return int(m.capi_status("PyList_Insert", (o,), (i,), (v,)))
+
+
+@op("list.extend", "oo", "i", writes="list alloc")
+def list_extend(m: Any, o: int, other: int) -> int:
+    """Append the items of `other`, an exact list or tuple (o itself too). 0, or -1 with an exception set and the list as it
+    was."""
+    end = memory.read64(o + LAYOUT.OB_SIZE)
+    return int(m.capi_status("PyList_SetSlice", (o,), (end, end), (other,)))
+
+
+@op("list.reverse", "o", "", writes="list")
+def list_reverse(m: Any, o: int) -> None:
+    """Reverse the list in place."""
+    memory.object_at(o).reverse()
+
+
+@op("list.atoms", "o", "b", reads="list")
+def list_atoms(m: Any, o: int) -> bool:
+    """Whether the exact type of every item is one of ATOMS."""
+    return all(type(item) in ATOMS for item in memory.object_at(o))
+
+
 @op("list.new", "o*", "o", writes="alloc", consumes=(-1,))
 def list_new(m: Any, *items: int) -> int:
     """A new list of the items, whose references are taken over."""
@@ -63,6 +99,12 @@ def tuple_get(m: Any, o: int, i: int) -> int:
     return int(memory.read64(o + LAYOUT.TUPLE_ITEMS + 8 * i))
 
 
+@op("tuple.atoms", "o", "b")
+def tuple_atoms(m: Any, o: int) -> bool:
+    """Whether the exact type of every item is one of ATOMS."""
+    return all(type(item) in ATOMS for item in memory.object_at(o))
+
+
 @op("tuple.new", "o*", "o", writes="alloc", consumes=(-1,))
 def tuple_new(m: Any, *items: int) -> int:
     """A new tuple of the items, whose references are taken over."""
@@ -70,3 +112,12 @@ def tuple_new(m: Any, *items: int) -> int:
     for v in items:
         memory.decref(v)
     return int(memory.new_reference(made))
+
+
+@op("seq.slice", "oii", "o", reads="list", writes="alloc")
+def seq_slice(m: Any, o: int, start: int, stop: int) -> int:
+    """o[start:stop] of an exact list, tuple, str or bytes: a new reference, or NULL with the exception cleared."""
+    result = int(m.capi("PySequence_GetSlice", (o,), (start, stop)))
+    if result == 0:
+        m.clear_error()
+    return result

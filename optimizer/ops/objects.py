@@ -6,6 +6,7 @@ Object values are addresses. Whether a value is owned is the translator's knowle
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 from ...abi import LAYOUT, memory
@@ -158,7 +159,25 @@ def field_set_i(m: Any, o: int, value: int, offset_name: str) -> None:
     memory.write64(o + getattr(LAYOUT, offset_name), value & (2**64 - 1))
 
 
+@op("field.set_o", "oo", "o", writes="field", imm="offset_name", consumes=(1,))
+def field_set_o(m: Any, o: int, value: int, offset_name: str) -> int:
+    """Store a reference (taken over) to a reference field of o; the result is what it held, now owned; may be NULL."""
+    address = o + getattr(LAYOUT, offset_name)
+    old = memory.read64(address)
+    memory.write64(address, value)
+    return int(old)
+
+
 @op("str.len", "o", "i")
 def str_len(m: Any, o: int) -> int:
     """len of an exact str."""
     return int(memory.read64(o + LAYOUT.STR_LENGTH))
+
+
+@op("str.append", "oo", "o", writes="alloc ref", consumes=(0,))
+def str_append(m: Any, a: int, b: int) -> int:
+    """a + b of exact strs; a's reference is taken over and where it was the only one, a grows in place. NULL with an
+    exception set when there is no memory (a is gone then)."""
+    cell = ctypes.c_int64(a)
+    m.capi_void("PyUnicode_Append", (ctypes.addressof(cell), b))
+    return int(cell.value)
