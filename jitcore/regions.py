@@ -25,6 +25,8 @@ from .backends.descriptors import DescriptorBlock, build_all
 from .optimizer import passes
 from .optimizer.ir import Graph, State
 from .tracing.decode import code_info
+from .tracing.entry import shape_of
+from .tracing.iteration import WIDTH
 from .tracing.profile import ProfileStore
 from .tracing.entry import door_graph
 from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation, translate
@@ -297,6 +299,11 @@ def entry_of(code: CodeType, offset: int, frame: int) -> Entry:
     depth = info.depth_at(offset)
     words = [memory.read64(base + 8 * k) for k in range(info.nlocalsplus + depth)]
     kinds = [kind_of(w) for w in words]
+    if info.at(offset).op == "FOR_ITER":
+        # The loop's own iterator; those of loops around it are not touched here.
+        at = info.nlocalsplus + depth - WIDTH
+        address = memory.slot_object(words[at])
+        kinds[at] = (shape_of(address) if address else None) or kinds[at]
     return Entry(
         code,
         offset,

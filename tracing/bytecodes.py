@@ -7,7 +7,7 @@ Leave before any effect. Names that changed between versions are listed together
 
 from __future__ import annotations
 
-from . import bytecodes_calls, bytecodes_containers, bytecodes_flow, bytecodes_numbers, bytecodes_stack  # noqa: F401
+from . import bytecodes_calls, bytecodes_containers, bytecodes_flow, bytecodes_numbers, bytecodes_stack, iteration  # noqa: F401
 from .bytecode_table import HANDLERS
 
 __all__ = ["HANDLERS"]

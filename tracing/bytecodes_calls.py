@@ -10,6 +10,7 @@ from ..optimizer.ir import Slot, State, Value
 from .bytecode_table import bytecode
 from .decode import Ins, code_info
 from .intrinsics import INTRINSICS, METHODS
+from .iteration import make_by_call
 from .translate import TYPE_OF, Frame, Leave, Restart, function_parts, owned_parts
 from .values import AV, OWNED, Const, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
@@ -59,6 +60,8 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         args = [own, *args]
     if isinstance(target, Obj):
         target = known_target(t, target)
+    if isinstance(target, Const) and own is None and make_by_call(t, target.obj, args, operands, kwnames or ()):
+        return
     if isinstance(target, Const) and not kwnames:
         intrinsic = INTRINSICS.get(id(target.obj))
         if intrinsic is not None:
@@ -245,11 +248,9 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
         t.memory.no_inline.add(t.path(depth))
         raise Restart
     t.drop_check(*frame.locals)
+    t.promote_owned_by(depth)
     if on_stack:
         t.pop()
-    if isinstance(result, Obj) and result.owner.kind == "local" and result.owner.frame == depth:
-        t.own(result)
-    t.promote_owned_by(depth, result)
     for av in frame.locals:
         t.drop(av)
     t.frames.pop()

@@ -8,6 +8,7 @@ from ..optimizer.ir import Value
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int
 from .decode import Ins
+from .iteration import settled
 from .translate import Leave
 from .values import AV, HEAP, OWNED, Const, Num, Obj, Tup
 
@@ -120,7 +121,7 @@ def build_tuple(t: Translator, ins: Ins) -> None:
         t.push(Const(()))
         return
     del t.frame.stack[len(t.frame.stack) - ins.arg :]
-    t.push(Tup(items))
+    t.push(Tup([settled(t, item) for item in items]))
 
 
 @bytecode("BUILD_LIST")

@@ -13,7 +13,7 @@ from ..optimizer.ir import Value
 from .bytecode_table import bytecode
 from .decode import Ins
 from .translate import Leave, TranslationError
-from .values import AV, OWNED, Const, Null, Num, Obj, Range, Tup
+from .values import AV, OWNED, Const, Iterator, Null, Num, Obj, Range, Tup
 from .versions import binary_op_symbol, compare_coerces, compare_symbol
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def closed(
     and raises itself."""
     for av in operands:
         t.reject_hidden(av)
-        if isinstance(av, Tup | Range):
+        if isinstance(av, Tup | Range | Iterator):
             raise Leave("unsupported_operand_types", "display")
     t.drop_check(*operands)
     values = []

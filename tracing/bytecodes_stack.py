@@ -14,6 +14,7 @@ from .values import (
     OWNED,
     Const,
     InFrame,
+    Iterator,
     Null,
     Num,
     Obj,
@@ -42,6 +43,8 @@ def load_local(t: Translator, slot: int) -> AV:
         av = frame.locals[slot] = Obj(value, None, FRAME)
     if isinstance(av, Null):
         raise Leave("unbound_local")
+    if isinstance(av, Iterator):
+        av = frame.locals[slot] = settled(t, av)
     if isinstance(av, Obj):
         owner = local_owner(depth, slot) if av.owner in (OWNED, FRAME) else av.owner
         return Obj(av.value, av.type, owner)
@@ -110,6 +113,8 @@ def store_local(t: Translator, slot: int, av: AV) -> None:
     old = frame.locals[slot]
     if isinstance(av, Obj):
         t.own(av)
+    if not t.in_real_frame():
+        av = settled(t, av)
     t.promote(lambda o: o.owner == local_owner(depth, slot), keep=av)
     if not t.in_real_frame():
         frame.locals[slot] = av
@@ -238,6 +243,7 @@ def end_for(t: Translator, ins: Ins) -> None:
 
 @bytecode("COPY")
 def copy(t: Translator, ins: Ins) -> None:
+    t.frame.stack[-ins.arg] = settled(t, t.peek(ins.arg))
     t.push(t.dup(t.peek(ins.arg)))
 
 
@@ -344,4 +350,5 @@ def store_attr(t: Translator, ins: Ins) -> None:
     t.end_opaque()
 
 
-from .translate import ABSENT, Leave  # noqa: E402  (the translator imports these modules lazily)
+from .iteration import settled  # noqa: E402  (the translator imports these modules lazily)
+from .translate import ABSENT, Leave  # noqa: E402  (likewise)
