@@ -62,7 +62,7 @@ def explain(engine: Engine, func: Any, triple: str = "", opt: str = "full") -> E
     made = Explanation(code.co_qualname)
     prefix = f"{code.co_qualname}:"
     made.refusals = {k: v for k, v in engine.refused_places.items() if k.startswith(prefix)}
-    for site in engine.sites.values():
+    for site in list(engine.sites.values()):  # what runs here may get sites of its own
         if site.code is code and engine.compiler is not None:
             made.regions += [one(engine, site, region, triple, opt) for region in site.regions]
     return made

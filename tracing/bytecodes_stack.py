@@ -134,23 +134,28 @@ def store_local(t: Translator, slot: int, av: AV) -> None:
         frame.locals[slot] = Obj(value, t.type_of(av), FRAME)
 
 
-def prepare_stored(t: Translator, av: AV, root: bool) -> None:
-    """What a local of the real frame cannot hold leaves before the bytecode."""
+def prepare_stored(t: Translator, position: int, root: bool) -> None:
+    """Before the stack entry at `position` (1: the top) is stored. What a local of the real frame cannot hold leaves before
+    the bytecode. An item that its container holds and that was always an int is unboxed: that is cheaper than another
+    reference, and programs do not depend on its identity. (They do on that of a nan: `x in items` looks at it.)"""
+    av = t.peek(position)
     if root:
         t.reject_hidden(av)
+    if isinstance(av, Obj) and av.owner == HEAP:
+        kinds = t.expected(t.expected_operands() - position)
+        number = t.number(av, kinds) if kinds in ({int}, {bool}) else None
+        if number is not None:
+            t.frame.stack[-position] = number
 
 
 @bytecode("STORE_FAST", "STORE_FAST_MAYBE_NULL")
 def store_fast(t: Translator, ins: Ins) -> None:
-    av = t.peek()
-    root = t.in_real_frame()
-    if isinstance(av, Null):
+    if isinstance(t.peek(), Null):
         restore_null(t, ins.arg)
         return
-    prepare_stored(t, av, root)
+    prepare_stored(t, 1, t.in_real_frame())
     store_check(t, ins.arg)
-    t.pop()
-    store_local(t, ins.arg, av)
+    store_local(t, ins.arg, t.pop())
 
 
 def restore_null(t: Translator, slot: int) -> None:
@@ -174,8 +179,8 @@ def restore_null(t: Translator, slot: int) -> None:
 def store_fast_store_fast(t: Translator, ins: Ins) -> None:
     first, second = fast_slots(ins.op, ins.arg)
     root = t.in_real_frame()
-    prepare_stored(t, t.peek(1), root)
-    prepare_stored(t, t.peek(2), root)
+    prepare_stored(t, 1, root)
+    prepare_stored(t, 2, root)
     store_check(t, first)
     store_check(t, second)
     store_local(t, first, t.pop())
@@ -187,7 +192,7 @@ def store_fast_load_fast(t: Translator, ins: Ins) -> None:
     first, second = fast_slots(ins.op, ins.arg)
     if first != second and isinstance(t.frame.locals[second], Null | InFrame):
         raise Leave("unbound_local")
-    prepare_stored(t, t.peek(), t.in_real_frame())
+    prepare_stored(t, 1, t.in_real_frame())
     store_check(t, first)
     store_local(t, first, t.pop())
     t.push(load_local(t, second))
