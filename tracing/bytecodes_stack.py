@@ -70,20 +70,26 @@ def load_fast_load_fast(t: Translator, ins: Ins) -> None:
 
 @bytecode("LOAD_FAST_AND_CLEAR")
 def load_fast_and_clear(t: Translator, ins: Ins) -> None:
+    """A comprehension's variable hides a local of the same name, which waits on the stack."""
     frame = t.frame
     av = frame.locals[ins.arg]
-    if isinstance(av, InFrame):
-        raise Leave("unsupported_bytecode", "comprehension over an untouched local")
     root = t.in_real_frame()
-    if root and isinstance(av, Obj):
-        raise Leave("unsupported_bytecode", "comprehension hides an object local")
-    if isinstance(av, Obj):
-        t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, ins.arg))
+    if isinstance(av, InFrame):
+        value = t.emit("frame.local", imm=(ins.arg,))
+        t.guard(t.emit("obj.is_null", value), False)
+        av = frame.locals[ins.arg] = Obj(value, None, FRAME)
     gone = Null()
-    gone.dirty = root and not (isinstance(av, Null) and not av.dirty)
+    if root and isinstance(av, Obj):
+        # The frame's reference moves to the stack: one is added there before the frame gives up its own.
+        t.emit("obj.incref", av.value)
+        t.emit("frame.store_local", t.emit("obj.null"), imm=(ins.arg,))
+        av = Obj(av.value, av.type, OWNED)
+    else:
+        gone.dirty = root and not (isinstance(av, Null) and not av.dirty)
+        av = av.copy()
+        av.dirty = False
+    t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, ins.arg), keep=av)
     frame.locals[ins.arg] = gone
-    av = av.copy()
-    av.dirty = False
     t.push(av)
 
 
