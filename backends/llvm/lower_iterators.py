@@ -5,31 +5,13 @@ from __future__ import annotations
 from ...abi import LAYOUT
 from ...optimizer.ir import Op
 from ...optimizer.ops.iterators import QUIET
-from ...optimizer.ops.objects import HARMLESS
-from .lower_base import TAGS, UNLIKELY, Emitter, lowering
+from .lower_base import TAGS, Emitter, lowering
 from .lower_call import vectorcall
-from .lower_objects import count_type, drop_text, incref_text
+from .lower_objects import count_type, drop_text, incref_text, outlives_text
 
 
 def call(e: Emitter, name: str, o: str) -> str:
     return e.let(f"call ptr {e.function(name, 'ptr', 'ptr')}(ptr {o})")
-
-
-@lowering("obj.outlives")
-def outlives(e: Emitter, op: Op, o: str) -> str:
-    return outlives_text(e, o, int(op.imm[0]))  # type: ignore[call-overload]
-
-
-def outlives_text(e: Emitter, o: str, drops: int) -> str:
-    """Counts of immortal objects are large when unsigned, on every version."""
-    count = e.load(count_type(), o, LAYOUT.OB_REFCNT, "ref")
-    more = e.let(f"icmp ugt {count_type()} {count}, {drops}")
-    with e.when(e.let(f"xor i1 {more}, true"), UNLIKELY) as last:
-        kind = e.load("ptr", o, LAYOUT.OB_TYPE, "type")
-        harmless = "false"
-        for one in HARMLESS:
-            harmless = e.let(f"or i1 {harmless}, {e.let(f'icmp eq ptr {kind}, {e.object(one)}')}")
-    return last.phi("i1", harmless, "true")
 
 
 @lowering("iter.quiet")

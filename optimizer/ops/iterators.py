@@ -7,7 +7,7 @@ from typing import Any
 
 from ...abi import LAYOUT, memory
 from ..registry import op
-from .objects import HARMLESS
+from .objects import outlives
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ QUIET: dict[type, Quiet] = _quiet()
 """Exact iterator types whose step runs no Python code, as long as nothing dies in it."""
 
 
-@op("iter.quiet", "o", "b", reads="ref field", imm="kind")
+@op("iter.quiet", "o", "b", reads="ref field list", imm="kind")
 def quiet(m: Any, o: int, kind: type) -> bool:
     """Whether the next step of an iterator of a type in QUIET runs no code: its container has another owner or is harmless
     to drop, and so have the two objects in the pair it is going to reuse."""
@@ -52,13 +52,6 @@ def quiet(m: Any, o: int, kind: type) -> bool:
         if memory.refcount(pair) == 1:
             return all(outlives(m, memory.read64(pair + LAYOUT.TUPLE_ITEMS + 8 * n), 2) for n in range(2))
     return True
-
-
-@op("obj.outlives", "o", "b", reads="ref", imm="drops")
-def outlives(m: Any, o: int, drops: int) -> bool:
-    """Whether dropping `drops` references to o runs no code: it has more of them, or its exact type is one of HARMLESS (a
-    backend may know fewer of these)."""
-    return memory.refcount(o) > drops or type(memory.object_at(o)) in HARMLESS
 
 
 @op("iter.next", "o", "o", writes="alloc field ref")
