@@ -303,7 +303,8 @@ def entry_of(code: CodeType, offset: int, frame: int) -> Entry:
         # The loop's own iterator; those of loops around it are not touched here.
         at = info.nlocalsplus + depth - WIDTH
         address = memory.slot_object(words[at])
-        kinds[at] = (shape_of(address) if address else None) or kinds[at]
+        borrowed = LAYOUT.TAGGED and words[at] & 1
+        kinds[at] = (shape_of(address) if address and not borrowed else None) or kinds[at]
     return Entry(
         code,
         offset,

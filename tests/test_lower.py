@@ -823,8 +823,9 @@ def test_new_enumerate_and_zip() -> None:
     counts = [sys.getrefcount(o) for o in items]
     for count in (0, -5, (1 << 61) - 1):
         inner = iter(items * 3)
+        held = sys.getrefcount(inner)
         made = both_make("iter.new_enumerate", [inner, count], 1)
-        assert sys.getrefcount(inner) == 2 + len(made)
+        assert sys.getrefcount(inner) == held + len(made)
         for n, each in enumerate(made):
             assert type(each) is enumerate and next(each) == (count, items[n % 3]), n
             assert each.__reduce__() == (enumerate, (inner, count + 1))
