@@ -16,9 +16,10 @@ Every slot of the state gets a temp of its own, because filling the slot consume
 value is boxed once: the second slot that shows it takes another reference to the first one's object
 (`SAME`), so identity is what the interpreter would have had. Ownership counts slots: a value in two `steal`
 slots comes with two references (copying an owned slot increfs), so each of them is moved out on its own.
-Tuples steal their parts, which must be consecutive temps; therefore all other slots come first, and a part
-never is the first owner of something a plain slot shows too. Two tuples may share a part: `SAME` then names
-a temp that a `TUPLE` took over, which is still valid to read because the tuple holds the object.
+Tuples and iterators steal their parts, which must be consecutive temps; therefore all other slots come
+first, and a part never is the first owner of something a plain slot shows too. Two of them may share a
+part: `SAME` then names a temp that was taken over, which is still valid to read because the tuple or
+iterator holds the object.
 """
 
 from __future__ import annotations
@@ -56,8 +57,20 @@ class Temp(IntEnum):
     TAGGED = 11
     POISON = 12
     COPY_LOCAL = 13
+    SEQUENCE_ITER = 14
+    REVERSED_ITER = 15
+    ENUMERATE = 16
+    ZIP = 17
 
 
+WITH_PARTS = {
+    "tuple": Temp.TUPLE,
+    "sequence_iter": Temp.SEQUENCE_ITER,
+    "reversed_iter": Temp.REVERSED_ITER,
+    "enumerate": Temp.ENUMERATE,
+    "zip": Temp.ZIP,
+}
+"""Slots made of others: (temp, first part, number of parts, buffer index of a number or 0)."""
 BOXES = {"i": Temp.BOX_INT, "f": Temp.BOX_FLOAT, "b": Temp.BOX_BOOL}
 
 
@@ -109,7 +122,7 @@ class Temps:
 
     def put(self, slot: Slot) -> int:
         """A temp for the slot; returns its index."""
-        if slot.kind == "tuple":
+        if slot.kind in WITH_PARTS:
             key: Value | int | None = id(slot)
             entry = self.share(key) or self.row(slot)
         else:
@@ -125,19 +138,19 @@ class Temps:
         object."""
         if slot.kind == "box":
             return slot.values[0]
-        return id(slot) if slot.kind in ("range_iter", "range", "tuple") else None
+        return id(slot) if slot.kind in ("range_iter", "range", *WITH_PARTS) else None
 
     def share(self, key: Value | int | None) -> Entry | None:
         at = self.first.get(key) if key is not None else None
         return None if at is None else (Temp.SAME, at, 0, 0)
 
     def row(self, slot: Slot) -> Entry:
-        """Emit the parts as consecutive temps. Inner tuples' own parts come before the whole row; an inner
-        tuple that was already made is shared like any other object. One level of the Python stack per level
-        of nesting, which is as deep as the source's own displays."""
+        """Emit the parts as consecutive temps. The parts of parts come before the whole row; a part that was
+        already made is shared like any other object. One level of the Python stack per level of nesting,
+        which is as deep as the source's own displays."""
         inner: dict[int, Entry] = {}
         for part in slot.parts:
-            if part.kind == "tuple" and id(part) not in self.first and id(part) not in inner:
+            if part.kind in WITH_PARTS and id(part) not in self.first and id(part) not in inner:
                 inner[id(part)] = self.row(part)
         start = len(self.entries)
         for part in slot.parts:
@@ -146,7 +159,7 @@ class Temps:
             at = self.add(entry)
             if key is not None:
                 self.first.setdefault(key, at)
-        return (Temp.TUPLE, start, len(slot.parts), 0)
+        return (WITH_PARTS[slot.kind], start, len(slot.parts), self.index[slot.values[0]] if slot.values else 0)
 
     def leaf(self, slot: Slot) -> Entry:
         at = [self.index[v] for v in slot.values]
@@ -182,7 +195,7 @@ def build(state: State, exit_id: int, hot: int = 0) -> DescriptorBlock:
     values = state.values()
     temps = Temps(values, keep)
     if state.result is not None:
-        if state.result.kind == "tuple":
+        if state.result.kind in WITH_PARTS:
             raise ValueError("a returned tuple has parts that would come before it; make it with tuple.new")
         temps.put(state.result)
     places = {place: temps.put(slot) for place, slot in ordered(state)}
@@ -212,12 +225,12 @@ Place = tuple[int, str, int]
 
 
 def ordered(state: State) -> list[tuple[Place, Slot]]:
-    """All slots with their places, tuples last."""
+    """All slots with their places, those with parts last."""
     slots: list[tuple[Place, Slot]] = []
     for depth, frame in enumerate(state.frames):
         slots += [((depth, "local", n), slot) for n, slot in frame.locals.items()]
         slots += [((depth, "stack", n), slot) for n, slot in enumerate(frame.stack)]
-    return sorted(slots, key=lambda item: item[1].kind == "tuple")
+    return sorted(slots, key=lambda item: item[1].kind in WITH_PARTS)
 
 
 def frame_words(depth: int, frame: FrameRec, places: dict[Place, int], keep: list[object]) -> list[int]:

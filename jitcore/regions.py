@@ -13,9 +13,9 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -25,8 +25,9 @@ from .backends.descriptors import DescriptorBlock, build_all
 from .optimizer import passes
 from .optimizer.ir import Graph, State
 from .tracing.decode import code_info
+from .tracing.entry import door_graph, shape_of
+from .tracing.iteration import WIDTH
 from .tracing.profile import ProfileStore
-from .tracing.entry import door_graph
 from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation, translate
 
 if TYPE_CHECKING:
@@ -297,6 +298,12 @@ def entry_of(code: CodeType, offset: int, frame: int) -> Entry:
     depth = info.depth_at(offset)
     words = [memory.read64(base + 8 * k) for k in range(info.nlocalsplus + depth)]
     kinds = [kind_of(w) for w in words]
+    if info.at(offset).op == "FOR_ITER":
+        # The loop's own iterator; those of loops around it are not touched here.
+        at = info.nlocalsplus + depth - WIDTH
+        address = memory.slot_object(words[at])
+        borrowed = LAYOUT.TAGGED and words[at] & 1
+        kinds[at] = (shape_of(address) if address and not borrowed else None) or kinds[at]
     return Entry(
         code,
         offset,

@@ -76,7 +76,8 @@ class Slot:
     kind is one of: null, box (values[0] is i, f or b), steal (owned object), new (borrowed object, gets a new
     reference), const (obj), range_iter (start, length, step), range (start, stop, step), tuple (parts), tagged
     (3.15's unboxed stack integers), poison, local (another reference to what the outermost frame's local `index`
-    holds).
+    holds), and iterators: sequence_iter and reversed_iter (index; the list or tuple as a part), enumerate (count; the
+    iterator inside), zip (the iterators inside).
     """
 
     kind: str

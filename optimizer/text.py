@@ -34,7 +34,7 @@ from .registry import OPS
 
 SINGLETONS = {"None": None, "True": True, "False": False, "Ellipsis": ...}
 KINDS = ("resume", "return", "mismatch", "error", "suspended")
-COMPOUND = ("range_iter", "range", "tuple")
+COMPOUND = ("range_iter", "range", "tuple", "sequence_iter", "reversed_iter", "enumerate", "zip")
 BY_IDENTITY = ("object",)
 
 
@@ -216,10 +216,9 @@ class Printer:
             return "const " + self.named(slot.obj)
         if slot.kind == "local":
             return f"local {slot.index}"
-        if slot.kind == "tuple":
-            return "tuple(" + ", ".join(self.slot(p) for p in slot.parts) + ")"
         if slot.kind in COMPOUND:
-            return f"{slot.kind}(" + ", ".join(f"%{v.number}" for v in slot.values) + ")"
+            inside = [*(f"%{v.number}" for v in slot.values), *(self.slot(p) for p in slot.parts)]
+            return f"{slot.kind}(" + ", ".join(inside) + ")"
         return " ".join([slot.kind, *(f"%{v.number}" for v in slot.values)])
 
 
@@ -494,12 +493,11 @@ class Parser:
             slot.obj = self.literal()
         elif slot.kind == "local":
             slot.index = int(self.take("number"))
-        elif slot.kind == "tuple":
-            self.expect("(")
-            slot.parts = tuple(s for s in self.items(")", self.slot) if isinstance(s, Slot))
         elif slot.kind in COMPOUND:
             self.expect("(")
-            self.fill(slot, [str(n) for n in self.items(")", lambda: self.take("value"))])
+            inside = self.items(")", lambda: self.take() if self.kind() == "value" else self.slot())
+            slot.parts = tuple(s for s in inside if isinstance(s, Slot))
+            self.fill(slot, [n for n in inside if isinstance(n, str)])
         elif self.kind() == "value":
             self.fill(slot, [self.take()])
         return slot

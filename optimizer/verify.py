@@ -32,10 +32,24 @@ SLOT_VALUES = {
     "range_iter": ("iii",),
     "range": ("iii",),
     "tuple": ("",),
+    "sequence_iter": ("i",),
+    "reversed_iter": ("i",),
+    "enumerate": ("i",),
+    "zip": ("",),
     "tagged": ("i",),
     "poison": ("",),
     "local": ("",),
 }
+SLOT_PARTS = {"tuple": None, "zip": None, "sequence_iter": 1, "reversed_iter": 1, "enumerate": 1}
+"""How many parts a slot of a kind has (None: any number; other kinds: none)."""
+ITERATORS = frozenset({"range_iter", "sequence_iter", "reversed_iter", "enumerate", "zip"})
+INSIDE = {
+    "enumerate": ITERATORS,
+    "zip": ITERATORS,
+    "sequence_iter": frozenset({"steal", "new", "const"}),
+    "reversed_iter": frozenset({"steal", "new", "const"}),
+}
+"""What the parts may be. No code may run when an exit makes an iterator, so these hold known built-in ones."""
 POISON = ("null", "poison", "none", "empty")
 OBSERVABLE = frozenset({"any", "list", "field"})
 QUIET = frozenset({"poll"})
@@ -169,8 +183,11 @@ class Verifier:
                 self.fail(f"unknown slot kind {slot.kind}")
             if "".join(v.repr for v in slot.values) not in SLOT_VALUES[slot.kind]:
                 self.fail(f"wrong values in a {slot.kind} slot")
-            if slot.parts and slot.kind != "tuple":
-                self.fail(f"a {slot.kind} slot has parts")
+            wanted = SLOT_PARTS.get(slot.kind, 0)
+            if wanted is not None and len(slot.parts) != wanted:
+                self.fail(f"a {slot.kind} slot has {len(slot.parts)} parts")
+            if not {p.kind for p in slot.parts} <= INSIDE.get(slot.kind, SLOT_VALUES.keys()):
+                self.fail(f"a {slot.kind} slot has the wrong parts")
             work += slot.parts
 
     def terminator(self, block: Block) -> None:

@@ -73,7 +73,7 @@ def check_memory(program: Prepared, engine: object) -> None:
     for _ in range(4):
         program.run()
     rounds, tries = 6, []
-    for _ in range(4):
+    for _ in range(24):  # caches of the process fill up for a while; what leaks never ends
         made = (len(engine.regions), engine.bridges, sum(engine.refusals.values()))  # type: ignore[attr-defined]
         grown = growth(program, rounds)
         if made == (len(engine.regions), engine.bridges, sum(engine.refusals.values())):  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ def show(value):
         return kind.__name__ + "(" + ", ".join([show(item) for item in value[:70]]) + f") {len(value)}"
     if kind is dict:
         return "dict " + show(list(value.items()))
-    if kind.__name__ in ("function", "generator", "Account", "Nasty"):
+    if kind.__name__ in ("function", "generator", "Account", "Nasty") or hasattr(value, "__next__"):
         return kind.__name__
     return kind.__name__ + " " + repr(value)
 def note(*values):
@@ -412,7 +412,16 @@ class Writer:
             self.put(self.one("t = (a, b, x)", "t = t[:2] + (c,)", "t = tuple(p)", "t = (x,) * 3", "t = (a,)"))
         elif roll == 42:
             value = self.one(self.integer(1).replace("eval('a')", "a"), "k ** 2", "(k, a)", "k % 3")
-            self.put(f"p = [{value} for k in {self.one('range(5)', 'p[:6]', 't', 'range(a & 7)')}{self.one('', ' if k')}]")
+            source = self.one("range(5)", "p[:6]", "t", "range(a & 7)", "p[:9]", "reversed(p[:4])", "{1, 2.5, 30, 'x'}", "dict(enumerate(t))")
+            self.put(
+                self.one(
+                    f"p = [{value} for k in {source}{self.one('', ' if k')}]",
+                    "p = [k + b for b, k in enumerate(p[:9])]",
+                    "t = tuple([u for u in p[:5]])",
+                    "p = [c for a in (1, 2) for c in (a, x)]",
+                    "u = [(k, c) for k, c in zip(p, t)]",
+                )
+            )
         elif roll < 48:
             self.put(f"note({self.one('a, b', 'x', 'u', 'p', 't', 'a is b', self.integer(1), self.real(1), self.condition(1))})")
         elif roll == 48:
@@ -509,7 +518,7 @@ class Writer:
         outer = level >= 2
         n = str(self.rng.choice((12, 20, 30, 45) if outer else (3, 5, 8, 12)))
         number = self.loops
-        roll = self.rng.randrange(16)
+        roll = self.rng.randrange(24)
         index = f"i{number}"
         if roll < 5:
             heads = (f"range({n})", f"range(1, {n})", f"range({n}, 0, -1)", f"range(0, 3 * {n}, 3)", f"range(a & {n})")
@@ -532,18 +541,39 @@ class Writer:
             source = self.one("p", "p[:]", "t", "[1, 2, 3, 4, 5, 6, 7] * 3", "[0.5, 1.5, 2] * 5", "(1, 2, 3, x, 2.5)", "p[::-1]")
             head = f"for {self.one(index, index, index, 'c')} in {source}:"
             self.put(f"{index} = 0")
-        elif roll == 12:
-            head = f"for {index}, {self.one('c', 'u', 'b')} in enumerate({self.one('p', 't', f'range({n})', 'p[:9]')}):"
-        elif roll == 13:
-            head = f"for {index}, c in zip({self.one('range(20)', '[3, 1, 2] * 6')}, {self.one('p', 't', f'range({n})')}):"
-        elif roll == 14:
-            head = f"for {index} in reversed({self.one(f'range({n})', 'p', 't')}):"
+        elif roll < 14:
+            start = self.one("", "", ", 3", ", a", ", start=b")
+            head = f"for {index}, {self.one('c', 'u', 'b')} in enumerate({self.sequence(n)}{start}):"
+        elif roll < 16:
+            head = f"for {index}, {self.one('c', 'u')} in zip({self.sequence(n)}, {self.sequence(n)}):"
+        elif roll < 18:
+            head = f"for {index} in reversed({self.one(f'range({n})', 'p', 't', 'p[:7]', f'range(1, {n}, 3)')}):"
+        elif roll < 20:
+            head = self.one(
+                f"for {index}, (c, u) in enumerate(zip({self.sequence(n)}, {self.sequence(n)})):",
+                f"for ({index}, c), u in zip(enumerate({self.sequence(n)}), {self.sequence(n)}):",
+                f"for {index}, (b, u) in enumerate(enumerate({self.sequence(n)}, 2)):",
+                f"for {index}, u, c in zip({self.sequence(n)}, reversed(p), {self.sequence(n)}):",
+                f"for u in enumerate(zip({self.sequence(n)}, t)):",
+                f"for u in zip({self.sequence(n)}):",
+            )
+        elif roll < 22:
+            source = self.one("e{0}", "d{0}", "d{0}.values()", "{1, 2.5, 30, 'x'}", "'abc\\u1234' * 3", "b'bytes' * 2", "repr(a)")
+            head = f"for {index} in {source.format(number)}:"
+            if self.chance(30):
+                head = f"for {index}, u in d{number}.items():"
+            self.put(f"d{number} = {self.one('{1: 2, 3: 4.5, 5: None, a: x}', 'dict(enumerate(p))', '{k: D(k) for k in range(4)}')}")
+            self.put(f"e{number} = {self.one('set(range(9))', 'iter(p)', 'zip(p, t)', 'enumerate(t)', 'reversed(p)', 'iter(t)')}")
         else:
-            head = f"for {index} in {self.one(f'squares({n})', '(k + a for k in range(9))', 'map(int, p)', 'dict(enumerate(p))', 'repr(a)')}:"
+            head = f"for {index} in {self.one(f'squares({n})', '(k + a for k in range(9))', 'map(int, p)', 'dict(enumerate(p))')}:"
         if not head.startswith(f"for {index}"):
             self.put(f"{index} = {number}")
         self.block(head, lambda: self.body(level - 1, 2, 6))
         self.after(level)
+
+    def sequence(self, n: str) -> str:
+        """Something that enumerate and zip are given."""
+        return self.one("p", "p", "t", f"range({n})", "p[:9]", "(1, 2, 3, x, 2.5)", "[3, 1, 2] * 6", "reversed(p)", "repr(a)", "e0")
 
     def after(self, level: int) -> None:
         self.loops -= 1
@@ -562,6 +592,7 @@ class Writer:
         self.depth += 1
         self.put("c, y, u, d, i1, k1, acc = 1, 0.5, None, None, 0, 2, Account(1)")
         self.put("i2 = i3 = 0")
+        self.put("e0 = iter(p)" if self.chance(30) else "e0 = t")
         if self.cells:
             self.put("n1 = 1")
             self.put("def step(n):")

@@ -35,7 +35,11 @@ RESUME, RETURN, MISMATCH, ERROR = X.RESUME, X.RETURN, X.MISMATCH, X.ERROR
     TAGGED,
     POISON,
     COPY_LOCAL,
-) = range(14)
+    SEQUENCE_ITER,
+    REVERSED_ITER,
+    ENUMERATE,
+    ZIP,
+) = range(18)
 # How a loop door's frame repeats `callee(a, ...)` with n positional arguments.
 CALL_POISON = (0, 1) if LAYOUT.OWN_FRAME_IP_ADJUST else (1, 0)
 rt = runtime()

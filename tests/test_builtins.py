@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from jitcore import Engine
 
 MODES: dict[str, dict[str, Any]] = {

@@ -7,11 +7,12 @@ import pathlib
 import sys
 
 import pytest
-from jitcore.reasons import Reason
 from jitcore.tracing import coverage
 from jitcore.tracing.bytecode_table import HANDLERS, refusal
 from jitcore.tracing.bytecodes import HANDLERS as FILLED
 from jitcore.tracing.opcodes import NAMES, VERSIONS
+
+from jitcore.reasons import Reason
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "coverage.md"
 RUNNING = "{}.{}".format(*sys.version_info[:2])

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from jitcore import Engine
 from jitcore.optimizer.ir import Graph
 from jitcore.tracing.frame_need import CLOSED, LETTERS, READS_LOCALS, Closed, need
+
+from jitcore import Engine
 
 SMALL = [0, 1, 2, -1, 3, 7, 20, -5, 65, 300]
 LARGE = [2**31, -(2**62), 2**63 - 1, -(2**63), 2**64, -(2**80)]

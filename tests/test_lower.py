@@ -771,3 +771,179 @@ def test_loops_are_tight() -> None:
         loads = [line for line in text.splitlines() if " load " in line and "volatile" not in line]
         assert len(loads) <= (4 if kind == "int" else 5)
         assert text.count("load volatile") <= 2
+
+
+# ---- iterators -----------------------------------------------------------------------------------------
+
+BIG = 1 << 70
+
+
+def both_make(name: str, args: list[Any], objects: int) -> list[Any]:
+    """What the evaluator and native code make of the operands; the first `objects` of them are given away."""
+    maker = Maker()
+    made = maker.emit(name, *[maker.input("o" if n < objects else "i") for n in range(len(args))])
+    maker.exit(made)
+    runs: list[Callable[[], tuple[State, list[Any]]]] = [lambda: interpret(maker.graph)]
+    runs += [Native(maker.graph, effort).run for effort in EFFORTS]
+    found = []
+    for run in runs:
+        maker.set(*[memory.new_reference(a) if n < objects else a for n, a in enumerate(args)])
+        address = run()[1][0]
+        found.append(memory.object_at(address))
+        memory.decref(address)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "expected"),
+    [
+        ("iter.new_range", [5, 3, -2], [5, 3, 1]),
+        ("iter.new_range", [5, 0, 2], []),
+        ("iter.new_sequence", [[1, 2, 3, 4], 2], [3, 4]),
+        ("iter.new_sequence", [(1, 2, 3, BIG), 1], [2, 3, BIG]),
+        ("iter.new_sequence", [[1, 2], 9], []),
+        ("iter.new_reversed", [[1, 2, 3, 4], 1], [2, 1]),
+        ("iter.new_reversed", [[1, 2], -1], []),
+    ],
+)
+def test_new_iterators(name: str, args: list[Any], expected: list[Any]) -> None:
+    objects = int(name != "iter.new_range")
+    counts = [sys.getrefcount(a) for a in args]
+    for made in both_make(name, args, objects):
+        assert list(made) == expected
+        model: Any = (args[0] if objects else range(0))[:0]
+        assert type(made) is type(reversed(model) if "reversed" in name else iter(model))
+    del made
+    gc.collect()
+    assert [sys.getrefcount(a) for a in args] == counts
+
+
+def test_new_enumerate_and_zip() -> None:
+    items = [object() for _ in range(3)]
+    counts = [sys.getrefcount(o) for o in items]
+    for count in (0, -5, (1 << 61) - 1):
+        inner = iter(items * 3)
+        held = sys.getrefcount(inner)
+        made = both_make("iter.new_enumerate", [inner, count], 1)
+        assert sys.getrefcount(inner) == held + len(made)
+        for n, each in enumerate(made):
+            assert type(each) is enumerate and next(each) == (count, items[n % 3]), n
+            assert each.__reduce__() == (enumerate, (inner, count + 1))
+    for parts in ([iter(items)], [iter(items * 9), iter(range(100)), reversed(items * 9)]):
+        made = both_make("iter.new_zip", parts, len(parts))
+        assert [type(each) for each in made] == [zip] * 3
+        assert next(made[0])[0] is items[0] and next(made[1])[0] is items[1]
+    del parts, made, inner, each
+    gc.collect()
+    assert [sys.getrefcount(o) for o in items] == counts
+
+
+class Counted:
+    pass
+
+
+@pytest.mark.parametrize("drops", [1, 2, 3])
+def test_outlives(drops: int) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("obj.outlives", maker.input("o"), imm=(drops,)))
+    one = Counted()
+    several = [one] * (drops - 1)
+    more = [Counted()] * (drops + 1)
+    twice = [Counted()]
+    objects = [one, more[0], [2.5 * drops, "x"], [2.5, [Counted()]], [2.5, (BIG,)], BIG * drops, None, twice[0]]
+    agree(maker, [(id(o),) for o in objects])
+    assert interpret(maker.graph)[1] == [memory.refcount(id(twice[0])) > drops]
+    del several
+
+
+def quiet_iterators() -> dict[str, Any]:
+    table = {1: Counted(), 2: Counted(), 3: "x", 4: 2.5}
+    elements = {1, 2, 3}
+    used = iter(table.items())
+    next(used)
+    shared = iter(table.items())
+    held = next(shared)
+    return {
+        "keys": iter(table),
+        "values": iter(table.values()),
+        "items": iter(table.items()),
+        "items whose pair is used again": used,
+        "items whose pair is held": shared,
+        "held": held,
+        "keys backwards": reversed(table),
+        "keys of a dict that dies": iter({1: Counted(), 2: 3}),
+        "set": iter(elements),
+        "set that dies": iter({Counted()}),
+        "str": iter("abc"),
+        "wide str": iter("\u0100b"),
+        "bytes": iter(b"abc"),
+        "range": iter(range(3)),
+        "long range": iter(range(BIG, BIG + 3)),
+        "list": iter([1, 2, 3]),
+        "list of objects": iter([Counted()]),
+        "backwards": reversed([1, 2, 3]),
+        "tables": (table, elements),
+    }
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_quiet_steps(effort: str) -> None:
+    """Both say the same of each step, and the items are those that Python gives."""
+    noisy: set[str] = set()
+    mine, theirs, expected = quiet_iterators(), quiet_iterators(), quiet_iterators()
+    for name, iterator in mine.items():
+        if name in ("held", "tables"):
+            continue
+        maker = Maker()
+        o = maker.input("o")
+        safe = maker.emit("iter.quiet", o, imm=(type(iterator),))
+        maker.exit(safe, maker.emit("iter.next", o))
+        native = Native(maker.graph, effort)
+        for step in range(6):
+            maker.set(id(iterator))
+            one = native.run()[1]
+            maker.set(id(theirs[name]))
+            other = interpret(maker.graph)[1]
+            item = next(expected[name], None)
+            assert one[0] == other[0], (name, step)
+            if not one[0]:
+                noisy.add(name)
+            for _, address in (one, other):
+                got = memory.object_at(address) if address else None
+                assert type(got) is type(item) and (item is None or repr(got)[:3] == repr(item)[:3]), (name, step)
+                del got
+                if address:
+                    memory.decref(address)
+            del item
+    dying = {"keys of a dict that dies", "set that dies", "list of objects"}
+    assert noisy == {*dying, "items", "items whose pair is used again"}  # the pair may be an item's last owner
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("change", ["size", "keys", "set"])
+def test_a_failed_step_can_be_repeated(change: str, effort: str) -> None:
+    """The exception is cleared, and the same step raises it again; nothing is lost or gained."""
+    table: Any = {1, 2, 3} if change == "set" else {n: Counted() for n in range(6)}
+    iterator = iter(table)
+    while change == "keys" and iterator.__length_hint__():
+        next(iterator)
+    if change == "set":
+        table.add(99)
+    elif change == "size":
+        table["new"] = 1
+    else:
+        del table[0]
+        table["new"] = 1  # behind where the iterator stands
+    maker = Maker()
+    o, holder = maker.input("o"), maker.input("o")
+    item = maker.emit("iter.next", o)
+    raised = maker.emit("call.raised")
+    maker.emit("iter.undo", o, holder)
+    maker.exit(item, raised, maker.emit("call.raised"))
+    maker.set(id(iterator), 0 if change == "set" else id(table))
+    count = sys.getrefcount(table)
+    assert Native(maker.graph, effort).run()[1] == [0, True, False]
+    assert interpret(maker.graph)[1] == [0, True, False]
+    assert sys.getrefcount(table) == count
+    with pytest.raises(RuntimeError, match="changed during iteration" if change == "keys" else "changed size"):
+        next(iterator)

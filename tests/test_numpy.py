@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from jitcore import Engine
 
 numpy = pytest.importorskip("numpy")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from bytecode import Bytecode, Instr, Label
+
 from jitcore import Engine
 
 MODES: dict[str, dict[str, Any]] = {"llvm": {}, "deopt": {"deopt_every": 1}, "reference": {"backend": "reference"}}

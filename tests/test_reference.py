@@ -143,6 +143,27 @@ def test_tuples() -> None:
     ]
 
 
+def test_iterators() -> None:
+    """Their parts are consecutive temps before them, plain slots come first, one virtual object is made once."""
+    i, j, a, b = value("i"), value("i"), value("o"), value("o")
+    backwards = Slot("reversed_iter", (j,), parts=(Slot("new", (a,)),))
+    zipped = Slot("zip", parts=(Slot("sequence_iter", (i,), parts=(Slot("steal", (b,)),)), backwards))
+    made = build(state_of(Slot("enumerate", (j,), parts=(zipped,)), Slot("box", (i,)), backwards), 0)
+    at = {v: n for n, v in enumerate(made.state.values())}
+    assert made.temps() == [
+        (Temp.BOX_INT, at[i], 0, 0),
+        (Temp.STEAL, at[b], 0, 0),
+        (Temp.NEW, at[a], 0, 0),
+        (Temp.SEQUENCE_ITER, 1, 1, at[i]),
+        (Temp.REVERSED_ITER, 2, 1, at[j]),
+        (Temp.ZIP, 3, 2, 0),
+        (Temp.ENUMERATE, 5, 1, at[j]),
+        (Temp.SAME, 4, 0, 0),
+    ]
+    with pytest.raises(ValueError, match="parts"):
+        build(state_of(kind="return", result=backwards), 0)
+
+
 def test_return_value_is_the_first_temp() -> None:
     i, o = value("i"), value("o")
     made = build(state_of(Slot("new", (o,)), kind="return", result=Slot("box", (i,))), 0)

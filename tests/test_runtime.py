@@ -21,6 +21,7 @@ from runtime_tools import (
     CALL_POISON,
     CONST,
     COPY_LOCAL,
+    ENUMERATE,
     ERROR,
     JUMP,
     NEW,
@@ -30,10 +31,13 @@ from runtime_tools import (
     RANGE,
     RANGE_ITER,
     RESUME,
+    REVERSED_ITER,
     SAME,
+    SEQUENCE_ITER,
     TAGGED,
     TOOL,
     TUPLE,
+    ZIP,
     Descriptor,
     Frame,
     Region,
@@ -182,6 +186,20 @@ def test_range_iterator() -> None:
     with loop_door(code, head, region):
         assert run(region, 3, ranging, 6) == [0, 1, 2, 100, 90, 80, 70]
         steady(lambda: run(region, 3, ranging, 6), code, range)
+
+
+def test_iterators_with_parts() -> None:
+    """enumerate(zip(list, backwards, tuple), 70), each part at an index of its own."""
+    code = ranging.__code__
+    head = back_edge(code)
+    xs, ys = [10, 11, 12, 13], (20, 21, 22, 23, 24)
+    temps = [(NEW, 0), (CONST, id(ys)), (SAME, 0)]  # the plain parts, then rows of them
+    temps += [(SEQUENCE_ITER, 0, 1, 1), (REVERSED_ITER, 2, 1, 2), (SEQUENCE_ITER, 1, 1, 3)]
+    temps += [(ZIP, 3, 3, 0), (ENUMERATE, 6, 1, 4), (NULL,)]
+    region = Region(Descriptor(RESUME, temps, [Frame(code, head, {}, pair(7, 8))]), [id(xs), 1, 2, 3, 70])
+    with loop_door(code, head, region):
+        assert run(region, 3, ranging, 6) == [0, 1, 2, (70, (11, 12, 23)), (71, (12, 11, 24))]
+        steady(lambda: run(region, 3, ranging, 6), xs, ys, code)
 
 
 def listing(xs: list[Any]) -> Any:

@@ -63,6 +63,16 @@ def test_accepts() -> None:
             'exit resume before "x" frame @f+4 call 4 {0: tagged %0} []',
             "wrong values",
         ),
+        (
+            'block a(): %0:i = const.i [value=1] exit resume before "x" frame @f+4 call 4 {0: sequence_iter(%0)} []',
+            "0 parts",
+        ),
+        (
+            'block a(): %0:i = const.i [value=1] exit resume before "x" '
+            "frame @f+4 call 4 {} [enumerate(%0, const @o)]",
+            "wrong parts",
+        ),
+        ('block a(): exit resume before "x" frame @f+4 call 4 {} [zip(tuple())]', "wrong parts"),
         (f'block a(): exit resume before "x" {HERE} {HERE}', "needs its function"),
         (
             f"""block a(): %0:b = poll branch %0 ? b() : c()

@@ -14,6 +14,7 @@ from . import (  # noqa: F401
     bytecodes_numbers,
     bytecodes_stack,
     bytecodes_text,
+    iteration,
 )
 from .bytecode_table import HANDLERS
 

@@ -12,6 +12,7 @@ from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may
 from .decode import Ins, code_info
 from .frame_need import CLOSED
 from .intrinsics import INTRINSICS, METHODS
+from .iteration import make_by_call
 from .translate import TYPE_OF, Frame, Leave, Restart, function_parts, owned_parts
 from .values import AV, HEAP, OWNED, Const, Null, Num, Obj, Tup, local_owner
 from .versions import CALL_NULL_FIRST, intrinsic_1
@@ -61,6 +62,8 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         args = [own, *args]
     if isinstance(target, Obj):
         target = known_target(t, target)
+    if isinstance(target, Const) and own is None and make_by_call(t, target.obj, args, operands, kwnames or ()):
+        return
     if isinstance(target, Const) and not kwnames:
         intrinsic = INTRINSICS.get(id(target.obj))
         if intrinsic is not None:
@@ -294,10 +297,10 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
         t.memory.no_inline.add(t.path(depth))
         raise Restart
     t.drop_check(*frame.locals)
+    t.promote_owned_by(depth)
     if on_stack:
         t.pop()
     own_result(t, result, depth, bool(unsafe))
-    t.promote_owned_by(depth, result)
     for av in frame.locals:
         t.drop(av)
     t.frames.pop()

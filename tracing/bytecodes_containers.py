@@ -9,6 +9,7 @@ from ..optimizer.ops.lists import ATOMS
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed, closed_status, compare, known_kind, may_be_atoms
 from .decode import Ins
+from .iteration import settled
 from .translate import Leave
 from .values import AV, HEAP, OWNED, Const, Num, Obj, Range, Tup
 
@@ -203,7 +204,7 @@ def build_tuple(t: Translator, ins: Ins) -> None:
         t.push(Const(()))
         return
     del t.frame.stack[len(t.frame.stack) - ins.arg :]
-    t.push(Tup(items))
+    t.push(Tup([settled(t, item) for item in items]))
 
 
 @bytecode("BUILD_LIST")

@@ -14,7 +14,7 @@ from ..optimizer.ops.lists import ATOMS
 from .bytecode_table import bytecode
 from .decode import Ins
 from .translate import Leave, TranslationError
-from .values import AV, FRAME, OWNED, Const, Null, Num, Obj, Range, Tup, local_owner
+from .values import AV, FRAME, OWNED, Const, Iterator, Null, Num, Obj, Range, Tup, local_owner
 from .versions import binary_op_symbol, compare_coerces, compare_symbol
 
 if TYPE_CHECKING:
@@ -237,6 +237,8 @@ def closed_call(
     operands held, so that dropping these frees nothing but themselves."""
     for av in operands:
         t.reject_hidden(av)
+        if isinstance(av, Iterator):
+            raise Leave("unsupported_operand_types", "an iterator that exists only as its parts")
     dropped = [av for av in t.frame.stack[len(t.frame.stack) - npop :] if not isinstance(av, Null)]
     if not holds:
         t.drop_check(*dropped)

@@ -15,6 +15,7 @@ from .values import (
     OWNED,
     Const,
     InFrame,
+    Iterator,
     Null,
     Num,
     Obj,
@@ -43,6 +44,8 @@ def load_local(t: Translator, slot: int) -> AV:
         av = frame.locals[slot] = Obj(value, None, FRAME)
     if isinstance(av, Null):
         raise Leave("unbound_local")
+    if isinstance(av, Iterator):
+        av = frame.locals[slot] = settled(t, av)
     if isinstance(av, Obj):
         owner = local_owner(depth, slot) if av.owner in (OWNED, FRAME) else av.owner
         return Obj(av.value, av.type, owner)
@@ -70,20 +73,26 @@ def load_fast_load_fast(t: Translator, ins: Ins) -> None:
 
 @bytecode("LOAD_FAST_AND_CLEAR")
 def load_fast_and_clear(t: Translator, ins: Ins) -> None:
+    """A comprehension's variable hides a local of the same name, which waits on the stack."""
     frame = t.frame
     av = frame.locals[ins.arg]
-    if isinstance(av, InFrame):
-        raise Leave("unsupported_bytecode", "comprehension over an untouched local")
     root = t.in_real_frame()
-    if root and isinstance(av, Obj):
-        raise Leave("unsupported_bytecode", "comprehension hides an object local")
-    if isinstance(av, Obj):
-        t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, ins.arg))
+    if isinstance(av, InFrame):
+        value = t.emit("frame.local", imm=(ins.arg,))
+        t.guard(t.emit("obj.is_null", value), False)
+        av = frame.locals[ins.arg] = Obj(value, None, FRAME)
     gone = Null()
-    gone.dirty = root and not (isinstance(av, Null) and not av.dirty)
+    if root and isinstance(av, Obj):
+        # The frame's reference moves to the stack: one is added there before the frame gives up its own.
+        t.emit("obj.incref", av.value)
+        t.emit("frame.store_local", t.emit("obj.null"), imm=(ins.arg,))
+        av = Obj(av.value, av.type, OWNED)
+    else:
+        gone.dirty = root and not (isinstance(av, Null) and not av.dirty)
+        av = av.copy()
+        av.dirty = False
+    t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, ins.arg), keep=av)
     frame.locals[ins.arg] = gone
-    av = av.copy()
-    av.dirty = False
     t.push(av)
 
 
@@ -113,6 +122,8 @@ def store_local(t: Translator, slot: int, av: AV) -> None:
     old = frame.locals[slot]
     if isinstance(av, Obj):
         t.own(av)
+    if not t.in_real_frame():
+        av = settled(t, av)
     t.promote(lambda o: o.owner == local_owner(depth, slot), keep=av)
     if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
         t.promote_heap()  # what was borrowed from it may go with it
@@ -134,23 +145,28 @@ def store_local(t: Translator, slot: int, av: AV) -> None:
         frame.locals[slot] = Obj(value, t.type_of(av), FRAME)
 
 
-def prepare_stored(t: Translator, av: AV, root: bool) -> None:
-    """What a local of the real frame cannot hold leaves before the bytecode."""
+def prepare_stored(t: Translator, position: int, root: bool) -> None:
+    """Before the stack entry at `position` (1: the top) is stored. What a local of the real frame cannot hold leaves before
+    the bytecode. An item that its container holds and that was always an int is unboxed: that is cheaper than another
+    reference, and programs do not depend on its identity. (They do on that of a nan: `x in items` looks at it.)"""
+    av = t.peek(position)
     if root:
         t.reject_hidden(av)
+    if isinstance(av, Obj) and av.owner == HEAP:
+        kinds = t.expected(t.expected_operands() - position)
+        number = t.number(av, kinds) if kinds in ({int}, {bool}) else None
+        if number is not None:
+            t.frame.stack[-position] = number
 
 
 @bytecode("STORE_FAST", "STORE_FAST_MAYBE_NULL")
 def store_fast(t: Translator, ins: Ins) -> None:
-    av = t.peek()
-    root = t.in_real_frame()
-    if isinstance(av, Null):
+    if isinstance(t.peek(), Null):
         restore_null(t, ins.arg)
         return
-    prepare_stored(t, av, root)
+    prepare_stored(t, 1, t.in_real_frame())
     store_check(t, ins.arg)
-    t.pop()
-    store_local(t, ins.arg, av)
+    store_local(t, ins.arg, t.pop())
 
 
 def restore_null(t: Translator, slot: int) -> None:
@@ -176,8 +192,8 @@ def restore_null(t: Translator, slot: int) -> None:
 def store_fast_store_fast(t: Translator, ins: Ins) -> None:
     first, second = fast_slots(ins.op, ins.arg)
     root = t.in_real_frame()
-    prepare_stored(t, t.peek(1), root)
-    prepare_stored(t, t.peek(2), root)
+    prepare_stored(t, 1, root)
+    prepare_stored(t, 2, root)
     store_check(t, first)
     store_check(t, second)
     store_local(t, first, t.pop())
@@ -189,7 +205,7 @@ def store_fast_load_fast(t: Translator, ins: Ins) -> None:
     first, second = fast_slots(ins.op, ins.arg)
     if first != second and isinstance(t.frame.locals[second], Null | InFrame):
         raise Leave("unbound_local")
-    prepare_stored(t, t.peek(), t.in_real_frame())
+    prepare_stored(t, 1, t.in_real_frame())
     store_check(t, first)
     store_local(t, first, t.pop())
     t.push(load_local(t, second))
@@ -245,6 +261,7 @@ def end_for(t: Translator, ins: Ins) -> None:
 
 @bytecode("COPY")
 def copy(t: Translator, ins: Ins) -> None:
+    t.frame.stack[-ins.arg] = settled(t, t.peek(ins.arg))
     t.push(t.dup(t.peek(ins.arg)))
 
 
@@ -377,4 +394,5 @@ def store_attr(t: Translator, ins: Ins) -> None:
     t.end_opaque()
 
 
-from .translate import ABSENT, Leave  # noqa: E402  (the translator imports these modules lazily)
+from .iteration import settled  # noqa: E402  (the translator imports these modules lazily)
+from .translate import ABSENT, Leave  # noqa: E402  (likewise)

@@ -3,22 +3,86 @@
 The door has found a frame whose slots had certain exact types when the region was compiled. The entry block checks them
 again (failing guards touch nothing: the door tries its next region or stays interpreted), loads what the loop uses and
 moves the operand stack out of the frame. Locals that the loop does not name stay where they are.
+
+The iterator of a `for` at whose head the door stands becomes a virtual one (`values.Iterator`) if nobody else can see it:
+the stack has the only reference to it, it has the only ones to the iterators inside, and all are of known kinds. Its
+fields are read, and the object is given up. That may run code where it is an enumerate or a zip: these keep the tuple that
+they gave out last, which may be the last owner of its items. The interpreter would let go of them a moment later, in the
+FOR_ITER that comes next.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..abi import LAYOUT, memory
 from ..optimizer.ir import Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS
 from .decode import Ins
-from .values import AV, FOREVER, FRAME, OWNED, Const, InFrame, Null, Num, Obj, RangeIter, Tagged
+from .iteration import COUNT_LIMIT
+from .values import (
+    AV,
+    FOREVER,
+    FRAME,
+    HEAP,
+    ITERATORS,
+    OWNED,
+    Const,
+    EnumerateIter,
+    InFrame,
+    Iterator,
+    ListIter,
+    Null,
+    Num,
+    Obj,
+    RangeIter,
+    Tagged,
+    ZipIter,
+    iterator_of,
+)
 from .versions import fast_slots
 
 if TYPE_CHECKING:
     from .translate import DirectTarget, Translator
 
-RANGE_ITERATOR = type(iter(range(0)))
+MAX_ZIPPED = 8
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an iterator object is made of, where it can become a virtual one: its type and the shapes inside."""
+
+    kind: type
+    inside: tuple[Shape, ...] = ()
+
+
+def shape_of(address: int) -> Shape | None:
+    """The shape of the object at an address, of which the caller has the only reference; None for anything that has to
+    stay an object. Reads memory only, so that no reference is added while looking."""
+    kind = KINDS.get(memory.read64(address + LAYOUT.OB_TYPE))
+    if kind is None or memory.refcount(address) != 1:
+        return None
+    if kind is RangeIter.kind:
+        return Shape(kind)
+    if issubclass(ITERATORS[kind], ListIter):
+        sequence = memory.read64(address + LAYOUT.LISTITER_SEQ)
+        whole = sequence and memory.read64(sequence + LAYOUT.OB_TYPE) == id(ITERATORS[kind].over)  # type: ignore[attr-defined]
+        return Shape(kind) if whole else None
+    if kind is enumerate:
+        inner = shape_of(memory.read64(address + LAYOUT.ENUM_INNER))
+        small = memory.signed(memory.read64(address + LAYOUT.ENUM_COUNT)) < COUNT_LIMIT
+        return Shape(kind, (inner,)) if inner is not None and small else None
+    held = memory.read64(address + LAYOUT.ZIP_INNER)
+    count = memory.read64(address + LAYOUT.ZIP_COUNT)
+    if memory.read64(address + LAYOUT.ZIP_STRICT) or not 0 < count <= MAX_ZIPPED or memory.refcount(held) != 1:
+        return None
+    inside = [shape_of(memory.read64(held + LAYOUT.TUPLE_ITEMS + 8 * n)) for n in range(count)]
+    shapes = tuple(shape for shape in inside if shape is not None)
+    return Shape(kind, shapes) if len(shapes) == count else None
+
+
+KINDS: dict[int, type] = {id(kind): kind for kind in ITERATORS}
 
 
 def mismatch() -> State:
@@ -45,17 +109,27 @@ def enter(t: Translator) -> None:
         else:
             frame.locals[k] = load_local(t, k, kind) if k in used else InFrame()
     stack: list[AV] = []
-    taken: list[tuple[int, Obj, bool]] = []
     for depth, kind in enumerate(entry.stack):
-        stack.append(load_stack(t, depth, kind, taken))
-    for depth, obj, kept in taken:
+        stack.append(load_stack(t, depth, kind))
+    frame.stack = stack
+    gone: list[tuple[Iterator, Value]] = []
+    for depth, av in enumerate(stack):
         # Only now, when no entry guard can fail any more, references are moved out.
-        obj.value = t.emit("frame.take_stack", imm=(depth,))
-        if not kept:
-            t.emit("obj.drop", obj.value)
+        if isinstance(av, Obj):
+            av.value = t.emit("frame.take_stack", imm=(depth,))
+        elif isinstance(av, Iterator):
+            gone.append((av, t.emit("frame.take_stack", imm=(depth,))))
+            t.own(av)
     if entry.stack:
         t.emit("frame.lower_stack", imm=(0,))
-    frame.stack = stack
+    for it, value in gone:
+        if not isinstance(it, EnumerateIter | ZipIter):
+            t.emit("obj.drop", value)
+            continue
+        t.emit("call.dealloc", value)
+        state = t.frame_state(entry.offset, reason="invalidated", when="after")
+        t.emit("guard", t.emit("region.valid"), imm=(True,), state=state)
+        t.emit("guard", t.emit("frame.taken"), imm=(False,), state=state)
     t.effect = False
     if t.body is not None or info.is_merge(entry.offset):
         t.arrive(entry.offset)
@@ -181,22 +255,49 @@ def check(t: Translator, value: Value, kind: Any) -> None:
     t.emit("guard", t.emit("obj.type_is", value, imm=(kind,)), imm=(True,), state=mismatch())
 
 
-def load_stack(t: Translator, depth: int, kind: object, taken: list[tuple[int, Obj, bool]]) -> AV:
-    """An operand-stack entry. A range iterator nobody else can see becomes its three numbers, and ends. `taken` collects what
-    has to be moved out of the frame, and whether the region goes on using it."""
+def load_stack(t: Translator, depth: int, kind: object) -> AV:
+    """An operand-stack entry; its reference is not moved yet."""
     if kind == "tagged":
         return Tagged(t.emit("frame.stack_tagged", imm=(depth,), state=mismatch()))
     value = t.emit("frame.stack", imm=(depth,))
     if kind is None:
         t.emit("guard", t.emit("obj.is_null", value), imm=(True,), state=mismatch())
         return Null()
-    check(t, value, kind)
-    made = Obj(value, kind, OWNED)  # type: ignore[arg-type]
-    taken.append((depth, made, kind is not RANGE_ITERATOR))
-    if kind is RANGE_ITERATOR:
+    if isinstance(kind, Shape):
         t.emit("guard", t.emit("frame.stack_unique", imm=(depth,)), imm=(True,), state=mismatch())
-        start = t.emit("field.i", value, imm=("RANGEITER_START",))
-        step = t.emit("field.i", value, imm=("RANGEITER_STEP",))
-        length = t.emit("field.i", value, imm=("RANGEITER_LEN",))
-        return RangeIter(start, length, step)
-    return made
+        return load_iterator(t, value, kind)
+    check(t, value, kind)
+    return Obj(value, kind, OWNED)  # type: ignore[arg-type]
+
+
+def load_iterator(t: Translator, value: Value, shape: Shape) -> Iterator:
+    """The virtual iterator in the state of the real one, of which there is no second reference. The sequences are still
+    borrowed."""
+    check(t, value, shape.kind)
+    cls = ITERATORS[shape.kind]
+    if cls is RangeIter:
+        return RangeIter(*[t.emit("field.i", value, imm=(f"RANGEITER_{f}",)) for f in ("START", "LEN", "STEP")])
+    if issubclass(cls, ListIter):
+        sequence = t.emit("field.o", value, imm=("LISTITER_SEQ",))
+        check(t, sequence, cls.over)
+        index = t.emit("field.i", value, imm=("LISTITER_INDEX",))
+        return iterator_of(shape.kind, (index,), (Obj(sequence, cls.over, HEAP),))
+    if cls is EnumerateIter:
+        count = t.emit("field.i", value, imm=("ENUM_COUNT",))
+        require(t, t.emit("int.lt", count, t.const_i(COUNT_LIMIT)))
+        return EnumerateIter(count, load_inner(t, t.emit("field.o", value, imm=("ENUM_INNER",)), shape.inside[0]))
+    for name, wanted in (("ZIP_STRICT", 0), ("ZIP_COUNT", len(shape.inside))):
+        require(t, t.emit("int.eq", t.emit("field.i", value, imm=(name,)), t.const_i(wanted)))
+    held = t.emit("field.o", value, imm=("ZIP_INNER",))
+    require(t, t.emit("obj.shared", held), False)
+    inside = [load_inner(t, t.emit("tuple.get", held, t.const_i(n)), s) for n, s in enumerate(shape.inside)]
+    return ZipIter(tuple(inside))
+
+
+def load_inner(t: Translator, value: Value, shape: Shape) -> Iterator:
+    require(t, t.emit("obj.shared", value), False)
+    return load_iterator(t, value, shape)
+
+
+def require(t: Translator, cond: Value, expected: bool = True) -> None:
+    t.emit("guard", cond, imm=(expected,), state=mismatch())

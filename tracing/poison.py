@@ -37,5 +37,7 @@ def poison_operands(ins: Ins, count: int) -> tuple[Slot, ...]:
     """The `count` operands with which `ins` raises the stored exception when it is run again."""
     if ins.op in ("CALL", "CALL_KW"):
         return tuple(WORDS[w] for w in poison_call(ins))
+    if ins.op == "FOR_ITER":
+        return (POISON, NULL)[:count]
     at = _POSITIONS.get(ins.op, 0)
     return tuple(POISON if k == at else NONE for k in range(count))

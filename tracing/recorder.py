@@ -46,6 +46,8 @@ OPERANDS: dict[str, int] = {
     "POP_JUMP_IF_FALSE": 1,
     "RETURN_VALUE": 1,
     "STORE_FAST": 1,
+    "STORE_FAST_STORE_FAST": 2,
+    "STORE_FAST_LOAD_FAST": 1,
     "LIST_APPEND": 1,
     "LIST_EXTEND": 1,
     "STORE_SLICE": 4,

@@ -35,15 +35,18 @@ from .values import (
     FRAME,
     HEAP,
     OWNED,
+    VALUES_OF,
     Const,
     InFrame,
+    Iterator,
     Null,
     Num,
     Obj,
     Range,
-    RangeIter,
     Tagged,
     Tup,
+    children,
+    iterator_of,
 )
 
 SAFE_TO_DROP: frozenset[type] = frozenset(
@@ -99,7 +102,8 @@ class Limits:
 @dataclass
 class Entry:
     """What the door finds: where, and the exact types of the frame's slots at the moment of compilation (type objects;
-    None for an unbound slot; the string 'tagged' for 3.15's unboxed integers)."""
+    None for an unbound slot; the string 'tagged' for 3.15's unboxed integers; an `entry.Shape` for the iterator of the loop
+    whose head this is, where it can become a virtual one)."""
 
     code: CodeType
     offset: int
@@ -239,6 +243,8 @@ class Pending:
     facts: tuple[dict[tuple[Any, ...], Value], dict[tuple[Value, Any], bool], dict[Value, Any]]
     ins: Ins | None
     before: list[AV]
+    late: bool = False
+    """Whether the bytecode has had its effect: no way back, so `action` is taken even on a side never seen."""
 
 
 class Translator:
@@ -385,9 +391,9 @@ class Translator:
             if av.owner not in (OWNED, FRAME):
                 self.emit("obj.incref", av.value)
                 av.owner = OWNED
-        elif isinstance(av, Tup):
-            for item in av.items:
-                self.own(item)
+        else:
+            for part in children(av):
+                self.own(part)
 
     def promote(self, which: Callable[[Obj], bool], keep: AV | None = None) -> None:
         """Own every borrowed reference that `which` selects: its owner is about to let go."""
@@ -396,9 +402,9 @@ class Translator:
             if isinstance(av, Obj):
                 if av is not keep and which(av):
                     self.own(av)
-            elif isinstance(av, Tup):
-                for item in av.items:
-                    walk(item)
+            else:
+                for part in children(av):
+                    walk(part)
 
         for av in self.all_slots():
             walk(av)
@@ -407,9 +413,9 @@ class Translator:
         """Before an operation that may change containers."""
         self.promote(lambda o: o.owner is HEAP)
 
-    def promote_owned_by(self, depth: int, keep: AV | None = None) -> None:
-        """Before the frame at `depth` goes: own what was borrowed from its locals."""
-        self.promote(lambda o: o.owner.kind == "local" and o.owner.frame == depth, keep)
+    def promote_owned_by(self, depth: int) -> None:
+        """Before the frame at `depth` goes: own what was borrowed from its locals, also by its result on the stack."""
+        self.promote(lambda o: o.owner.kind == "local" and o.owner.frame == depth)
 
     def dup(self, av: AV) -> AV:
         """A second slot with the same value."""
@@ -422,6 +428,8 @@ class Translator:
             return made
         if isinstance(av, Tup):
             return Tup([self.dup(i) for i in av.items])
+        if isinstance(av, Iterator):
+            raise TranslationError("a second name for a virtual iterator")
         made2 = av.copy()
         made2.dirty = False
         return made2
@@ -436,18 +444,21 @@ class Translator:
             return self.emit("tuple.new", *[self.owned_value(i) for i in av.items])
         if isinstance(av, Range):
             return self.emit("range.new", av.start, av.stop, av.step)
+        if isinstance(av, Iterator):
+            from .iteration import new_iterator
+
+            return new_iterator(self, av)
         value = self.boxed(av)
         if isinstance(av, Const):
             self.emit("obj.incref", value)
         return value
 
     def reject_hidden(self, av: AV) -> None:
-        """Leave where av has something that the program cannot hold: a half-done iteration, an empty slot."""
-        if isinstance(av, RangeIter | Tagged | Null | InFrame):
+        """Leave where av has something that the program cannot hold: an index of the interpreter's, an empty slot."""
+        if isinstance(av, Tagged | Null | InFrame):
             raise Leave("unsupported_operand_types", f"{type(av).__name__} escapes")
-        if isinstance(av, Tup):
-            for item in av.items:
-                self.reject_hidden(item)
+        for part in children(av):
+            self.reject_hidden(part)
 
     def boxed(self, av: AV) -> Value:
         """av as a reference: a new owned one of a number, the constant itself (borrowed), the object (as it is held).
@@ -472,19 +483,17 @@ class Translator:
 
     def drop_check(self, *avs: AV) -> None:
         """Make sure that `drop` of these runs no code; leaves before the bytecode otherwise."""
-        unsafe = 0
-        for av in avs:
-            for obj in owned_parts(av):
-                if obj.type in SEQUENCE_OF:
-                    # It dies with its last reference and lets go of its sequence.
-                    unsafe += 1
-                    sequence = self.emit("field.o", obj.value, imm=("LISTITER_SEQ",))
-                    self.guard(self.emit("obj.drop_is_safe", sequence))
-                elif obj.type not in SAFE_TO_DROP:
-                    unsafe += 1
-                    self.guard(self.emit("obj.drop_is_safe", obj.value))
-        if unsafe > 1:
-            raise Leave("several_drops")
+        unsafe = [o for av in avs for o in owned_parts(av) if o.type not in SAFE_TO_DROP]
+        for obj in unsafe:
+            if len(unsafe) > 1:
+                # Any of them may be the same object.
+                self.guard(self.emit("obj.outlives", obj.value, imm=(len(unsafe),)))
+            elif obj.type in SEQUENCE_OF:
+                # It dies with its last reference and lets go of its sequence.
+                sequence = self.emit("field.o", obj.value, imm=("LISTITER_SEQ",))
+                self.guard(self.emit("obj.drop_is_safe", sequence))
+            else:
+                self.guard(self.emit("obj.drop_is_safe", obj.value))
 
     def drop(self, av: AV) -> None:
         """The slot of av is gone. `drop_check` has run before the bytecode had any effect."""
@@ -528,7 +537,7 @@ class Translator:
             return tuple
         if isinstance(av, Range):
             return range
-        return None
+        return av.kind if isinstance(av, Iterator) else None
 
     def ensure_type(self, av: AV, expected: type) -> None:
         """Check that av is exactly of that type, or leave."""
@@ -603,8 +612,8 @@ class Translator:
             return Slot("null")
         if isinstance(av, Obj):
             return Slot("steal" if av.owner is OWNED else "new", (av.value,))
-        if isinstance(av, RangeIter):
-            return Slot("range_iter", (av.start, av.length, av.step))
+        if isinstance(av, Iterator):
+            return Slot(av.name, av.values, parts=tuple(self.slot(part) for part in av.parts))
         if isinstance(av, Range):
             return Slot("range", (av.start, av.stop, av.step))
         if isinstance(av, Tup):
@@ -615,7 +624,7 @@ class Translator:
 
     def result_slot(self, av: AV) -> Slot:
         """The value a function door returns: one reference, made here where it is a tuple that does not exist yet."""
-        if isinstance(av, Tup | Range):
+        if isinstance(av, Tup | Range | Iterator):
             return Slot("steal", (self.owned_value(av),))
         self.reject_hidden(av)
         return self.slot(av)
@@ -713,12 +722,13 @@ class Translator:
                 av.dirty = False
         self.emit("frame.set_ip", imm=(self.ins.offset,))
 
-    def end_opaque(self, result: AV | None = None) -> None:
+    def end_opaque(self, offset: int | None = None) -> None:
         """After an opaque operation whose result (if any) is on the stack already: leave, with the state after it, if the
-        region was invalidated meanwhile or somebody took the frame."""
+        region was invalidated meanwhile or somebody took the frame. `offset`: where the interpreter goes on, if that is
+        not behind the bytecode."""
         self.forget_memory()
         assert self.ins is not None
-        state = self.frame_state(self.ins.next, reason="invalidated", when="after")
+        state = self.frame_state(self.ins.next if offset is None else offset, reason="invalidated", when="after")
         self.emit("guard", self.emit("region.valid"), imm=(True,), state=state)
         self.emit("guard", self.emit("frame.taken"), imm=(False,), state=state)
 
@@ -770,7 +780,7 @@ class Translator:
             if isinstance(av, Null):
                 values.append(self.emit("obj.null"))
                 continue
-            if isinstance(av, Num | Tup | Range):
+            if isinstance(av, Num | Tup | Range | Iterator):
                 value = self.owned_value(av)
                 temps.append(Obj(value, self.type_of(av), OWNED))
             else:
@@ -914,9 +924,11 @@ class Translator:
                     args.append(value)
             else:
                 args.append(self.owned_value(av))
-        elif kind == "ri":
-            assert isinstance(av, RangeIter)
-            args += [av.start, av.length, av.step]
+        elif isinstance(kind, type):
+            assert isinstance(av, Iterator) and av.kind is kind
+            args += av.values
+            for part, wanted in zip(av.parts, desc[1], strict=True):
+                self.pass_value(part, wanted, args, offset, -1)
         elif kind == "r":
             assert isinstance(av, Range)
             args += [av.start, av.stop, av.step]
@@ -1009,9 +1021,10 @@ class Translator:
         ends = [(target, likely(which), None) for which, target in ((True, taken), (False, not_taken))]
         self.split(cond, ends[0], ends[1])
 
-    def split(self, cond: Value, yes: Side, no: Side) -> None:
+    def split(self, cond: Value, yes: Side, no: Side, late: bool = False) -> None:
         """End the block with a branch. A side is (bytecode offset, whether it was ever seen, what to do first); without an
-        offset, or where its preparation leaves, the interpreter does the current bytecode again."""
+        offset, or where its preparation leaves, the interpreter does the current bytecode again. That cannot be after
+        an effect: then (`late`) preparations neither leave nor are left out."""
         known = self.known.get(cond)
         start = self.current
         edges = []
@@ -1023,7 +1036,8 @@ class Translator:
             edges.append(Edge(block, []))
             facts = (dict(self.cse), dict(self.checked), dict(self.known))
             frames = [f.clone() for f in self.frames]
-            self.work.append(Pending(block, frames, offset, seen or known is not None, action, facts, self.ins, self.before))
+            reached = seen or known is not None
+            self.work.append(Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late))
         if known is not None:
             start.jump(edges[0].block, [])
         else:
@@ -1034,18 +1048,20 @@ class Translator:
         """Go on after a branch, in its side's own block."""
         self.block, self.frames = side.block, side.frames
         self.cse, self.checked, self.known = side.facts
-        self.ins, self.before, self.effect = side.ins, side.before, False
+        self.ins, self.before, self.effect = side.ins, side.before, side.late
         if side.offset is None:
             self.leave("exhausted")
             return
         if side.action is not None:
-            if not side.seen:
+            if not side.seen and not side.late:
                 self.leave("cold")
                 return
             try:
                 side.action()
             except Leave as leave:
                 self.leave(leave.reason)
+                return
+            if self.block is None:
                 return
         self.ins, self.effect, self.pc = None, False, side.offset
         if not side.seen:
@@ -1076,9 +1092,7 @@ def owned_parts(av: AV) -> list[Obj]:
     """The references av owns."""
     if isinstance(av, Obj):
         return [av] if av.owner is OWNED else []
-    if isinstance(av, Tup):
-        return [o for i in av.items for o in owned_parts(i)]
-    return []
+    return [o for part in children(av) for o in owned_parts(part)]
 
 
 def describe(av: AV) -> tuple[Any, ...]:
@@ -1093,8 +1107,8 @@ def describe(av: AV) -> tuple[Any, ...]:
         return ("fr",)
     if isinstance(av, Obj):
         return ("o", av.type, av.owner)
-    if isinstance(av, RangeIter):
-        return ("ri",)
+    if isinstance(av, Iterator):
+        return (av.kind, tuple(describe(part) for part in av.parts))
     if isinstance(av, Range):
         return ("r",)
     if isinstance(av, Tup):
@@ -1119,8 +1133,9 @@ def revive(desc: tuple[Any, ...], block: Block) -> AV:
         return InFrame()
     if kind == "o":
         return Obj(block.param("o"), desc[1], desc[2])
-    if kind == "ri":
-        return RangeIter(block.param("i"), block.param("i"), block.param("i"))
+    if isinstance(kind, type):
+        values = tuple(block.param("i") for _ in range(VALUES_OF.get(kind, 1)))
+        return iterator_of(kind, values, tuple(revive(part, block) for part in desc[1]))
     if kind == "r":
         return Range(block.param("i"), block.param("i"), block.param("i"))
     if kind == "t":
@@ -1142,7 +1157,7 @@ def slot_fits(have: tuple[Any, ...], want: tuple[Any, ...], coercing: bool) -> b
             if want[1] is not None and have[1] is not want[1]:
                 return False
             return have[2] == want[2] or (want[2] == OWNED and have[2] != FRAME)
-        if a == "t":
+        if a == "t" or isinstance(a, type):
             return len(have[1]) == len(want[1]) and all(
                 slot_fits(x, y, coercing) for x, y in zip(have[1], want[1], strict=True)
             )
@@ -1151,6 +1166,8 @@ def slot_fits(have: tuple[Any, ...], want: tuple[Any, ...], coercing: bool) -> b
         return False
     if not coercing:
         return False
+    if isinstance(a, type):
+        return b == "o" and want[1] in (None, a) and want[2] in (OWNED, FRAME)
     return b == "o" and want[1] is None and a in ("i", "f", "b", "k", "t") and want[2] in (OWNED, FRAME)
 
 
@@ -1167,6 +1184,11 @@ def widen_slot(a: tuple[Any, ...], b: tuple[Any, ...], root_local: bool) -> tupl
         return b
     if slot_fits(b, a, False):
         return a
+    if isinstance(a[0], type) and a[0] is b[0] and len(a[1]) == len(b[1]):
+        parts = [widen_slot(x, y, False) for x, y in zip(a[1], b[1], strict=True)]
+        if None not in parts:
+            return (a[0], tuple(parts))
+    a, b = (("o", x[0], OWNED) if isinstance(x[0], type) else x for x in (a, b))
     objects = ("i", "f", "b", "k", "o", "t")
     if a[0] in objects and b[0] in objects:
         return ("o", a[1] if a[0] == b[0] == "o" and a[1] is b[1] else None, FRAME if root_local else OWNED)

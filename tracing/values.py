@@ -112,17 +112,123 @@ class Obj(AV):
         return Obj(self.value, self.type, self.owner)
 
 
-class RangeIter(AV):
-    """An iterator over a range that exists only as its three numbers."""
+class Iterator(AV):
+    """An iterator that exists only as numbers and parts (`tracing/iteration.py` knows how each kind is stepped).
+
+    It has state, so exactly one slot may hold it: what would give it a second name makes it a real object first. Owned
+    references of its parts are the iterator's. `kind` is the real iterator's type; `name` stands for the kind in contexts
+    and frame states.
+    """
+
+    __slots__ = ()
+    name = ""
+    kind: type
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The numbers, in the order of `iterator_of`."""
+        raise AssertionError(type(self))
+
+    @property
+    def parts(self) -> tuple[AV, ...]:
+        """What the iterator holds: a sequence, inner iterators."""
+        return ()
+
+    def copy(self) -> Iterator:
+        return iterator_of(self.kind, self.values, tuple(part.copy() for part in self.parts))
+
+
+class RangeIter(Iterator):
+    """Over a range: the next value, how many are left, the step."""
 
     __slots__ = ("start", "length", "step")
+    name = "range_iter"
+    kind = type(iter(range(0)))
 
     def __init__(self, start: Value, length: Value, step: Value) -> None:
         self.dirty = False
         self.start, self.length, self.step = start, length, step
 
-    def copy(self) -> AV:
-        return RangeIter(self.start, self.length, self.step)
+    @property
+    def values(self) -> tuple[Value, ...]:
+        return (self.start, self.length, self.step)
+
+
+class ListIter(Iterator):
+    """Over a list: the list and the index of the next item."""
+
+    __slots__ = ("index", "sequence")
+    name = "sequence_iter"
+    kind = type(iter([]))
+    over: type = list
+
+    def __init__(self, index: Value, sequence: AV) -> None:
+        self.dirty = False
+        self.index, self.sequence = index, sequence
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        return (self.index,)
+
+    @property
+    def parts(self) -> tuple[AV, ...]:
+        return (self.sequence,)
+
+
+class TupleIter(ListIter):
+    """Over a tuple, likewise."""
+
+    __slots__ = ()
+    kind = type(iter(()))
+    over = tuple
+
+
+class ReversedIter(ListIter):
+    """Backwards over a list: the list and the index of the next item, -1 behind the last one."""
+
+    __slots__ = ()
+    name = "reversed_iter"
+    kind = type(reversed([]))
+
+
+class EnumerateIter(Iterator):
+    """enumerate: the next number and the iterator inside."""
+
+    __slots__ = ("count", "inner")
+    name = "enumerate"
+    kind = enumerate
+
+    def __init__(self, count: Value, inner: Iterator) -> None:
+        self.dirty = False
+        self.count, self.inner = count, inner
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        return (self.count,)
+
+    @property
+    def parts(self) -> tuple[AV, ...]:
+        return (self.inner,)
+
+
+class ZipIter(Iterator):
+    """zip without `strict`: the iterators inside."""
+
+    __slots__ = ("inner",)
+    name = "zip"
+    kind = zip
+
+    def __init__(self, inner: tuple[Iterator, ...]) -> None:
+        self.dirty = False
+        self.inner = inner
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        return ()
+
+    @property
+    def parts(self) -> tuple[AV, ...]:
+        return self.inner
 
 
 class Range(AV):
@@ -162,3 +268,24 @@ class Tagged(AV):
 
     def copy(self) -> AV:
         return Tagged(self.value)
+
+
+ITERATORS: dict[type, type[Iterator]] = {
+    cls.kind: cls for cls in (RangeIter, ListIter, TupleIter, ReversedIter, EnumerateIter, ZipIter)
+}
+VALUES_OF: dict[type, int] = {RangeIter.kind: 3, ZipIter.kind: 0}
+"""How many numbers an iterator consists of, where it is not one."""
+
+
+def iterator_of(kind: type, values: tuple[Value, ...], parts: tuple[AV, ...]) -> Iterator:
+    """The iterator of a kind from its numbers and parts."""
+    if kind is zip:
+        return ZipIter(parts)  # type: ignore[arg-type]
+    return ITERATORS[kind](*values, *parts)  # type: ignore[call-arg]
+
+
+def children(av: AV) -> tuple[AV, ...]:
+    """The abstract values that av is made of."""
+    if isinstance(av, Tup):
+        return tuple(av.items)
+    return av.parts if isinstance(av, Iterator) else ()

@@ -12,12 +12,30 @@ from collections.abc import Callable
 
 from ...optimizer.analysis import forcible
 from ...optimizer.ir import Block, Graph, Signature, State
-from . import lower_call, lower_control, lower_direct, lower_floats, lower_ints, lower_lists, lower_objects
+from . import (
+    lower_call,
+    lower_control,
+    lower_direct,
+    lower_floats,
+    lower_ints,
+    lower_iterators,
+    lower_lists,
+    lower_objects,
+)
 from .lower_base import LOWERINGS, METADATA, TYPES, Emitter, Lowered, LowerOptions, direct_result
 
 __all__ = ["LOWERINGS", "Lowered", "LowerOptions", "explain", "lower"]
 
-DOMAIN_MODULES = (lower_call, lower_control, lower_direct, lower_floats, lower_ints, lower_lists, lower_objects)
+DOMAIN_MODULES = (
+    lower_call,
+    lower_control,
+    lower_direct,
+    lower_floats,
+    lower_ints,
+    lower_iterators,
+    lower_lists,
+    lower_objects,
+)
 
 
 def lower(

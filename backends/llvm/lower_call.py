@@ -54,17 +54,18 @@ def call_status(e: Emitter, op: Op, *args: str) -> str:
 
 @lowering("call.vector")
 def call_vector(e: Emitter, op: Op, callable_: str, *args: str) -> str:
-    return vectorcall(e, callable_, args, op.imm[0])
+    return vectorcall(e, callable_, list(args), op.imm[0])
 
 
 @lowering("call.closed_vector")
 def call_closed_vector(e: Emitter, op: Op, callable_: str, *args: str) -> str:
-    result = vectorcall(e, callable_, args, None)
+    result = vectorcall(e, callable_, list(args))
     forget_error(e, e.let(f"icmp eq ptr {result}, null"))
     return result
 
 
-def vectorcall(e: Emitter, callable_: str, args: tuple[str, ...], names: Any) -> str:
+def vectorcall(e: Emitter, callable_: str, args: list[str], names: Any = None) -> str:
+    """callable_(*args); `names` is None or the tuple naming the last arguments."""
     e.argument_slots = max(e.argument_slots, len(args) + 1)
     for n, a in enumerate(args):
         e.store("ptr", a, "%args", 8 * (n + 1), "buf")

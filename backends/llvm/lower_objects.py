@@ -223,12 +223,22 @@ def shared_text(e: Emitter, o: str) -> str:
 @lowering("obj.drop_is_safe")
 def drop_is_safe(e: Emitter, op: Op, o: str) -> str:
     with e.when(e.let(f"icmp ne ptr {o}, null")) as arm:
-        others = shared_text(e, o)
-        with e.when(e.let(f"xor i1 {others}, true"), UNLIKELY) as last:
-            answer = e.let(f"call i64 {e.routine('jc_harmless', 'i64', 'ptr, i64')}(ptr {o}, i64 {DEPTH}){TAGS['alloc']}")
-            harmless = e.let(f"icmp ne i64 {answer}, 0")
-        safe = last.phi("i1", harmless, "true")
+        safe = outlives_text(e, o, 1)
     return arm.phi("i1", safe, "true")
+
+
+@lowering("obj.outlives")
+def outlives(e: Emitter, op: Op, o: str) -> str:
+    return outlives_text(e, o, int(op.imm[0]))  # type: ignore[call-overload]
+
+
+def outlives_text(e: Emitter, o: str, drops: int) -> str:
+    """Whether o (not NULL) survives that many drops or is harmless. Counts of immortal objects are large, read unsigned."""
+    few = e.let(f"icmp ule {count_type()} {e.load(count_type(), o, LAYOUT.OB_REFCNT, 'ref')}, {drops}")
+    with e.when(few, UNLIKELY) as last:
+        answer = e.let(f"call i64 {e.routine('jc_harmless', 'i64', 'ptr, i64')}(ptr {o}, i64 {DEPTH}){TAGS['alloc']}")
+        harmless = e.let(f"icmp ne i64 {answer}, 0")
+    return last.phi("i1", harmless, "true")
 
 
 @lowering("field.i")

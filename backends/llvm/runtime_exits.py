@@ -357,6 +357,49 @@ def make_tuple(slots, n):
 
 
 @native
+def make_sequence_iterator(part, index, backwards):
+    """An iterator over the list or tuple in the temp `part`, whose reference it takes over, at that index."""
+    sequence = slot_object(ld64(part))
+    args = alloca(8)
+    st64(args, sequence)
+    if backwards:
+        made = checked(c.PyObject_Vectorcall(c.PyReversed_Type, args, 1, 0))
+    else:
+        made = checked(c.PyObject_GetIter(sequence))
+    st64(made + LAYOUT.LISTITER_INDEX, index)
+    slot_close(ld64(part))
+    return made
+
+
+@native
+def make_enumerate(part, count):
+    """enumerate over the iterator in the temp `part`, whose reference it takes over."""
+    args = alloca(16)
+    st64(args, slot_object(ld64(part)))
+    st64(args + 8, checked(c.PyLong_FromLongLong(count)))
+    made = checked(c.PyObject_Vectorcall(c.PyEnum_Type, args, 2, 0))
+    drop(ld64(args + 8))
+    slot_close(ld64(part))
+    return made
+
+
+@native
+def make_zip(parts, n):
+    """zip of the iterators in n temps, whose references it takes over."""
+    args = alloca(8 * n + 8)
+    i = 0
+    while i < n:
+        st64(args + 8 * i, slot_object(ld64(parts + 8 * i)))
+        i += 1
+    made = checked(c.PyObject_Vectorcall(c.PyZip_Type, args, n, 0))
+    i = 0
+    while i < n:
+        slot_close(ld64(parts + 8 * i))
+        i += 1
+    return made
+
+
+@native
 def make_temp(entry, buf, temps, frame, poison):
     """One temp entry as an owned slot."""
     op = ld64(entry)
@@ -391,6 +434,13 @@ def make_temp(entry, buf, temps, frame, poison):
         return slot_new(poison)
     if op == 13:
         return slot_copy(ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * a))
+    if op == 17:
+        return slot_steal(make_zip(temps + 8 * a, b))
+    if op > 13:
+        number = ld64(buf + 8 * ld64(entry + 24))
+        if op == 16:
+            return slot_steal(make_enumerate(temps + 8 * a, number))
+        return slot_steal(make_sequence_iterator(temps + 8 * a, number, op == 15))
     return LAYOUT.NULL_SLOT
 
 

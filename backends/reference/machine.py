@@ -22,7 +22,6 @@ from typing import Any
 
 from ...abi import LAYOUT, memory, symbol
 
-
 DEEPEST = 30
 """Direct calls in each other. Deeper ones are made by the interpreter."""
 ROOM = 500

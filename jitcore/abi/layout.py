@@ -21,7 +21,7 @@ All offsets are bytes from the start of the structure in the name's prefix:
 
 Sizes: FRAME_RETURN_OFFSET is a u16, FRAME_OWNER a u8, FRAME_SP an i32 count of slots on 3.12 and 3.13 and a
 pointer later. 32 bits wide are the numbers in code objects (counts, sizes, flags, version), TS_TRACING, the
-recursion counters, FUNC_VERSION and TYPE_VERSION_TAG. All else is a word of 8 bytes.
+recursion counters, FUNC_VERSION, TYPE_VERSION_TAG and ZIP_STRICT. All else is a word of 8 bytes.
 """
 
 from __future__ import annotations
@@ -170,6 +170,14 @@ class Layout:
     LISTITER_SEQ: int = 24
     TUPLEITER_INDEX: int = 16
     TUPLEITER_SEQ: int = 24
+    DICTITER_DICT: int = 16  # of the iterators of a dict's keys, values and items, both ways
+    DICTITER_PAIR: int = 40  # of those of items: the tuple they use again
+    SETITER_SET: int = 16
+    ENUM_COUNT: int = 16
+    ENUM_INNER: int = 24
+    ZIP_COUNT: int = 16  # how many iterators a zip has
+    ZIP_INNER: int = 24  # the tuple of them
+    ZIP_STRICT: int = 40  # an i32
 
     FREE_THREADED: bool = False  # such builds are laid out differently and refused
 

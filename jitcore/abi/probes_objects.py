@@ -131,6 +131,50 @@ def _iterators(p: Probe) -> None:
             p.word_is(id(tuples), "TUPLEITER_INDEX", index)
     p.word_is(id(lists), "LISTITER_SEQ", id(values))
     p.word_is(id(tuples), "TUPLEITER_SEQ", id(items))
+    # These are laid out like the list's.
+    text, wide, data = "a" * 300, "\u0100" * 300, b"a" * 300
+    for iterator, sequence in ((iter(text), text), (iter(wide), wide), (iter(data), data)):
+        for _ in range(259):
+            next(iterator)
+        p.word_is(id(iterator), "LISTITER_INDEX", 259)
+        p.word_is(id(iterator), "LISTITER_SEQ", id(sequence))
+    backwards = reversed(values)
+    next(backwards)
+    p.word_is(id(backwards), "LISTITER_INDEX", len(values) - 2)
+    p.word_is(id(backwards), "LISTITER_SEQ", id(values))
+
+
+@probe("iterators of dicts and sets")
+def _hash_iterators(p: Probe) -> None:
+    table = {object(): object(), object(): object()}
+    for view in (table.keys(), table.values(), table.items()):
+        for iterator in (iter(view), reversed(view)):
+            p.word_is(id(iterator), "DICTITER_DICT", id(table))
+    items = iter(table.items())
+    first = next(items)
+    p.word_is(id(items), "DICTITER_PAIR", id(first))
+    elements = {object()}
+    over = iter(elements)
+    p.word_is(id(over), "SETITER_SET", id(elements))
+
+
+@probe("enumerate and zip")
+def _combined(p: Probe) -> None:
+    inner = iter([None] * 3)
+    counting = enumerate(inner, 12345)
+    next(counting)
+    p.word_is(id(counting), "ENUM_COUNT", 12346)
+    p.word_is(id(counting), "ENUM_INNER", id(inner))
+    made = []
+    for strict in (False, True, True, False, True, False, False, True, True):  # no neighbour has these by chance
+        inners = [iter([]) for _ in range(77)]
+        zipped = zip(*inners, strict=strict)
+        made.append(zipped)
+        p.word_is(id(zipped), "ZIP_COUNT", 77)
+        held = p.pointed(id(zipped), "ZIP_INNER")
+        for n, each in enumerate(inners):
+            p.same("ZIP_INNER", p.word(held + p.layout.TUPLE_ITEMS + 8 * n), id(each))
+        p.half_is(id(zipped), "ZIP_STRICT", int(strict))
 
 
 def _made() -> Any:

@@ -130,7 +130,14 @@ DEPTH = 3
 def drop_is_safe(m: Any, o: int) -> bool:
     """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
     it is a list or tuple of such things, at most DEPTH deep."""
-    return o == 0 or memory.refcount(o) != 1 or harmless(memory.object_at(o), DEPTH)
+    return o == 0 or outlives(m, o, 1)
+
+
+@op("obj.outlives", "o", "b", reads="ref list", imm="drops")
+def outlives(m: Any, o: int, drops: int) -> bool:
+    """Whether dropping `drops` references to o (not NULL) runs no code: it has more of them, or is as harmless as
+    `obj.drop_is_safe` wants it."""
+    return memory.refcount(o) > drops or harmless(memory.object_at(o), DEPTH)
 
 
 def harmless(obj: object, depth: int) -> bool:
