@@ -366,7 +366,8 @@ class Runtime:
         """hot_loop(code, offset, frame address), may return sys.monitoring.DISABLE; hot_function(code, frame
         address), the same; hot_exit(exit id, code, frame address) after the exit's frames were restored,
         before they go on (of the innermost); deep_recursion(function) after the function was given back to
-        the interpreter; tier_up(entry address) after a run of an entry whose ticks ran out. What they raise goes to sys.unraisablehook. They run with `tracing` raised: their
+        the interpreter; tier_up(entry address) after a run of an entry whose ticks ran out. What they raise goes to
+        sys.unraisablehook. They run with `tracing` raised: their
         code fires no events."""
         for name, hook in hooks.items():
             self._put(HOOKS[name], hook)

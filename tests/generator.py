@@ -407,7 +407,8 @@ class Writer:
             if self.chance(50):
                 self.block("if len(p) < 40:", lambda: self.put(self.one(*choices)))
                 return
-            self.put(self.one("p = p[1:] + [a]", "p = list(t)", "p = p[a & 3 : b & 7]", "p = p[-3:a:2]", "p = [a, x]", "p = [0] * 5", "q = p[:3]; p = q", "p = p[::-1]"))
+            slices = ("p = p[1:] + [a]", "p = p[a & 3 : b & 7]", "p = p[-3:a:2]", "q = p[:3]; p = q", "p = p[::-1]")
+            self.put(self.one(*slices, "p = list(t)", "p = [a, x]", "p = [0] * 5"))
         elif roll == 41:
             self.put(self.one("t = (a, b, x)", "t = t[:2] + (c,)", "t = tuple(p)", "t = (x,) * 3", "t = (a,)"))
         elif roll == 42:

@@ -99,6 +99,14 @@ def ackermann(m: int, n: int) -> int:
     return ackermann(m - 1, ackermann(m, n - 1))
 
 
+def tree(n: int) -> int:
+    return 1 if n == 0 else tree(n - 1) + tree(n - 1)
+
+
+def step(n: int) -> int:
+    return 0 if n == 0 else n + step(n - 1)
+
+
 def caught(function: Callable[..., Any], *args: Any) -> Any:
     """What a call does, tracebacks included."""
     try:
@@ -153,10 +161,6 @@ def test_alike(mode: str, work: Callable[[], list[Any]]) -> None:
 
 
 def test_recursion_stays_in_native_code() -> None:
-    def tree(n: int) -> int:
-        return 1 if n == 0 else tree_global(n - 1) + tree_global(n - 1)
-
-    globals()["tree_global"] = tree
     with Engine(function_threshold=5, threshold=5, background=False) as engine:
         for _ in range(10):
             tree(6)
@@ -168,14 +172,10 @@ def test_recursion_stays_in_native_code() -> None:
 
 
 def test_memory_stays() -> None:
-    def step(n: int) -> int:
-        return 0 if n == 0 else n + step_global(n - 1)
-
     def repeat(n: int) -> None:
         for _ in range(n):
             step(9)
 
-    globals()["step_global"] = step
     with Engine(function_threshold=3, exit_threshold=10**6, deopt_every=1, background=False) as engine:
         for _ in range(3):
             repeat(3000)

@@ -497,7 +497,7 @@ def keep_last(n: int, log: list[str]) -> int:
     objects = [Last(k) for k in range(n)]
     for i, x in enumerate(objects):
         objects[i] = i
-        x = None
+        x = None  # noqa: F841  (the item dies here)
         log.append(f"step {i}")
         s += i
     return s
