@@ -560,7 +560,7 @@ class Writer:
             )
         elif roll < 22:
             source = self.one("e{0}", "d{0}", "d{0}.values()", "{1, 2.5, 30, 'x'}", "'abc\\u1234' * 3", "b'bytes' * 2", "repr(a)")
-            head = f"for {index} in {source.format(number)}:"
+            head = f"for {index} in {source.replace('{0}', str(number))}:"
             if self.chance(30):
                 head = f"for {index}, u in d{number}.items():"
             self.put(f"d{number} = {self.one('{1: 2, 3: 4.5, 5: None, a: x}', 'dict(enumerate(p))', '{k: D(k) for k in range(4)}')}")
