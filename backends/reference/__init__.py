@@ -27,7 +27,7 @@ from ...optimizer.analysis import forcible
 from ...optimizer.ir import Block, Graph, State, Value
 from ...optimizer.registry import GuardFailed
 from ..descriptors import DescriptorBlock
-from .machine import ROOM, Machine, allow_calls
+from .machine import ROOM, Machine, calls_left
 
 REGION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
@@ -132,19 +132,22 @@ class ReferenceRegion:
         """The region function. An exception that gets here is a defect of the evaluator, in the middle of
         effects that cannot be undone: the process ends."""
         try:
-            allow_calls(tstate, ROOM)
+            left = calls_left(tstate)
+            allowed = left.value + 1  # this call has been counted
+            left.value += ROOM
         except RecursionError:
             return 0  # no room even for that: the region does not fit, says this to the door
         try:
             assert self.program is not None
             machine = Machine(frame, tstate, self.valid_flag, self)
+            machine.allowed = allowed
             state, values = self.program.run(machine, self.force)
             self.edges.value += machine.edges
             for n, (name, value) in enumerate(zip(state.values(), values, strict=True)):
                 memory.write64(buf + 8 * n, word(value, name.repr))
             if machine.pending is not None:
                 self.pending.value = memory.new_reference(machine.pending)
-            allow_calls(tstate, -ROOM)
+            left.value -= ROOM
             return self.descriptors[state].address
         except BaseException:  # any exception at all: see above
             traceback.print_exc()
@@ -162,7 +165,7 @@ class ReferenceRegion:
         """A direct call. Raises GuardFailed after the callee has recorded that it left."""
         assert self.direct is not None and self.signature is not None
         machine = Machine(0, caller.tstate, self.valid_flag, self)
-        machine.arguments, machine.depth = args, caller.depth + 1
+        machine.arguments, machine.depth, machine.allowed = args, caller.depth + 1, caller.allowed
         state, values = self.direct.run(machine, self.force)
         slot = state.result
         if slot is not None and slot.values and slot.kind in ("box", "steal"):

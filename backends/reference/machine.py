@@ -28,11 +28,9 @@ ROOM = 500
 """Python calls that the evaluator may nest beyond the program's recursion limit."""
 
 
-def allow_calls(tstate: int, more: int) -> None:
-    """Let the thread nest that many calls more (or fewer)."""
-    if tstate:
-        address = tstate + LAYOUT.TS_PY_RECURSION_REMAINING
-        memory.write32(address, memory.read32s(address) + more)
+def calls_left(tstate: int) -> ctypes.c_int32:
+    """The thread's count of Python calls until the recursion limit, in place."""
+    return ctypes.c_int32.from_address(tstate + LAYOUT.TS_PY_RECURSION_REMAINING)
 
 
 @cache
@@ -52,7 +50,7 @@ class Machine:
 
     __slots__ = (
         *("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending"),
-        *("edges", "region", "arguments", "depth"),
+        *("edges", "region", "arguments", "depth", "allowed"),
     )
 
     def __init__(self, frame: int, tstate: int, valid_flag: int, region: Any = None) -> None:
@@ -63,6 +61,8 @@ class Machine:
         self.region = region
         self.arguments: Sequence[Any] = ()
         self.depth = 0
+        self.allowed: int | None = None
+        """What `calls_left` was when the region was entered."""
         self.edges = 0
         self.code_address = self.nlocals = 0
         if frame and (region is None or region.direct is None):
@@ -79,7 +79,8 @@ class Machine:
             cell = ctypes.c_int64.from_address(self.tstate + LAYOUT.TS_CURRENT_FRAME)
         mine, theirs = cell.value, self.frame
         result, raised = failed, None
-        allow_calls(self.tstate, -ROOM)
+        left = calls_left(self.tstate) if self.allowed is not None else ctypes.c_int32(0)
+        before, left.value = left.value, self.allowed or 0  # the callee sees none of the evaluator's own calls
         cell.value = theirs
         try:
             result = fn(*args)
@@ -87,7 +88,7 @@ class Machine:
         except BaseException as error:  # whatever it is belongs to the program
             cell.value = mine
             raised = error
-        allow_calls(self.tstate, ROOM)
+        left.value = before
         if raised is not None:
             trace = raised.__traceback__
             self.pending = raised.with_traceback(trace.tb_next if trace is not None else None)
