@@ -220,7 +220,7 @@ def _data_stack(p: Probe) -> None:
     p.same("TS_DATASTACK_TOP", here, base + 8 * size)
     p.same("TS_DATASTACK_LIMIT", here <= end, True)
     p.same("TS_DATASTACK_CHUNK", old < base, True)
-    p.same("TS_DATASTACK_LIMIT", p.word(old + layout.CHUNK_SIZE), end - old)
+    p.same("TS_DATASTACK_LIMIT", size_fits(p.word(old + layout.CHUNK_SIZE), end - old), True)
     room = (end - here) // 8
     if room > 10**6:
         return  # someone made a huge chunk; filling it would cost too much
@@ -229,12 +229,18 @@ def _data_stack(p: Probe) -> None:
         new = chunk.value
         p.same("CHUNK_DATA", p.pointed(id(frame), "FRAMEOBJ_FRAME"), new + layout.CHUNK_DATA)
         p.word_is(new, "CHUNK_PREVIOUS", old)
-        p.same("CHUNK_SIZE", p.word(new + layout.CHUNK_SIZE), limit.value - new)
+        p.same("CHUNK_SIZE", size_fits(p.word(new + layout.CHUNK_SIZE), limit.value - new), True)
         p.same("CHUNK_TOP", old + layout.CHUNK_DATA + 8 * p.word(old + layout.CHUNK_TOP), here)
 
     # A frame too large for the room that is left makes the interpreter start another chunk.
     large = _calls_back.__code__.replace(co_stacksize=room + 16)
     FunctionType(large, globals())(look)
+
+
+def size_fits(size: int, used: int) -> bool:
+    """Whether a chunk of which `used` bytes are in use can have that size. 3.15 keeps a chunk for the next time and then
+    may use less of it than there is."""
+    return used <= size < 1 << 32 and size % 4096 == 0
 
 
 def _calls_back(look: Callable[[FrameType], object]) -> None:
