@@ -354,7 +354,7 @@ class Writer:
             return self.one("u is None", "u is not None", "a is b", "isinstance(u, float)", "type(u) is int")
         if roll == 20:
             choices = ["(a in p)", "(x in t)", "(b not in (1, 2, 3))", "(a in range(10))", "(a in {1, 5})", "(x in (0.5, 2.0))"]
-            return self.one(*choices, "(b in (a, 3))", "(a in range(c, 99, 3))", "any(t)", "all(p)", "math.isnan(x)")
+            return self.one(*choices, "(b in (a, 3))", "(a in range(i1, 99, 3))", "any(t)", "all(p)", "math.isnan(x)")
         if roll == 21:
             return f"(0 < {self.integer(level - 1)} <= {self.integer(level - 1)})"
         if roll == 22:
