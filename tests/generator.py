@@ -412,7 +412,7 @@ class Writer:
         elif roll == 41:
             self.put(self.one("t = (a, b, x)", "t = t[:2] + (c,)", "t = tuple(p)", "t = (x,) * 3", "t = (a,)"))
         elif roll == 42:
-            value = self.one(self.integer(1).replace("eval('a')", "a"), "k ** 2", "(k, a)", "k % 3")
+            value = self.one(self.integer(1).replace("eval('a')", "a"), "wrap(k ** 2)", "(k, a)", "k % 3")
             source = self.one("range(5)", "p[:6]", "t", "range(a & 7)", "p[:9]", "reversed(p[:4])", "{1, 2.5, 30, 'x'}", "dict(enumerate(t))")
             self.put(
                 self.one(
