@@ -764,7 +764,8 @@ class Engine:
                 raise
             found.direct = None
             return self.compiler.compile(found, options)
-        if id(site.code) not in self.registered and not region.translation.recursive:
+        recursive = region.translation is not None and region.translation.recursive
+        if id(site.code) not in self.registered and not recursive:
             info = code_info(site.code)
             if not info.loops and len(info.instructions) < WORTH_A_DOOR:
                 region.free(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..optimizer.ir import Slot, State, Value
 from .bytecode_table import bytecode
@@ -129,6 +129,11 @@ def opaque_call(t: Translator, target: AV, args: list[AV], npop: int, kwnames: t
     t.finish_call(result, temps, npop)
 
 
+def builtins_of(func: Any) -> dict[str, Any]:
+    """The namespace of built-ins that the function's calls run in."""
+    return func.__builtins__  # type: ignore[no-any-return]
+
+
 def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:
     """Continue inside the callee; False where it has to be called instead."""
     code = func.__code__
@@ -156,7 +161,7 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
     t.constants[id(func)] = func
     t.codes.add(code)
     del caller.stack[len(caller.stack) - len(operands) :]
-    frame = Frame(info, func, func.__globals__, func.__builtins__, info.nlocalsplus)
+    frame = Frame(info, func, func.__globals__, builtins_of(func), info.nlocalsplus)
     given: list[AV] = [*args, *(Const(d) for d in defaults[len(defaults) - missing :])] if missing else list(args)
     for k, av in enumerate(given):
         av.dirty = False

@@ -331,7 +331,7 @@ def power(t: Translator, x: Value, y: Value) -> Value:
     result = t.emit("float.libm2", base, y, imm=("pow",))
     t.guard(t.emit("float.is_finite", result))
     t.guard(t.emit("float.ge", result, t.const_f(DBL_MIN)))
-    if integral and int(exponent) % 2:  # type: ignore[arg-type]
+    if integral and int(exponent) % 2:  # type: ignore[arg-type, call-overload]
         result = t.emit("float.copysign", result, x)
     return result
 

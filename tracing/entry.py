@@ -144,8 +144,7 @@ def enter_direct(t: Translator) -> None:
     from .translate import REPR_OF, DirectTarget, Frame, Refused, function_parts
 
     entry, info = t.entry, t.root
-    func = entry.direct
-    assert func is not None
+    func: Any = entry.direct
     kinds: list[type] = []
     for kind in entry.locals[: entry.code.co_argcount]:
         if not isinstance(kind, type):

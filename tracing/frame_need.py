@@ -202,7 +202,7 @@ closed(bytes.decode, "b", result=str)
 closed(bytes.hex, "b", result=str)
 
 closed(list.copy, "l", result=list)
-for _kind in (list, tuple):
-    closed_methods(_kind, "index", "qa", "qai", "qaii", result=int)
-    closed_methods(_kind, "count", "qa", result=int)
+for _row in (list, tuple):
+    closed_methods(_row, "index", "qa", "qai", "qaii", result=int)
+    closed_methods(_row, "count", "qa", result=int)
 closed_methods(range, "index count", "ri", result=int)

@@ -389,7 +389,7 @@ def append(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     t.drop_check(target)
     t.promote_heap()
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
-    t.emit("list.append", target.value, t.owned_value(value))
+    t.emit("list.append", t.boxed(target), t.owned_value(value))
     t.drop(target)
     t.push(Const(None))
     return True
@@ -433,7 +433,7 @@ def insert(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     t.promote_heap()
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
     item = t.owned_value(value)
-    status = t.emit("list.insert", target.value, as_int(t, index), item)
+    status = t.emit("list.insert", t.boxed(target), as_int(t, index), item)
     t.emit("obj.drop", item)  # the list has a reference of its own
     t.drop(where)
     t.drop(target)
@@ -454,7 +454,7 @@ def extend(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     t.drop_check(target)
     t.promote_heap()
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
-    status = t.emit("list.extend", target.value, t.boxed(source))
+    status = t.emit("list.extend", t.boxed(target), t.boxed(source))
     t.drop(source)  # if this is its end, the list holds its items
     t.drop(target)
     t.raised(t.emit("int.lt", status, t.const_i(0)), True, len(operands))

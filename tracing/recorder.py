@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from ..abi import LAYOUT, memory
@@ -191,7 +191,7 @@ class Recorder:
         if recording is None:
             return False
         if threading.get_ident() == self.thread:
-            frame = sys._getframe(1)
+            frame: FrameType | None = sys._getframe(1)
             while frame is not None:
                 if frame.f_code is recording.code and memory.frame_address(frame) == self.root:
                     return True
@@ -235,7 +235,7 @@ class Recorder:
             # A defect of ours must not reach the program; what a signal handler raises here must.
             later = Later(error) if is_the_programs(error) else 0
             self.stop("recording_lost" if later else "internal_error")
-            -later
+            -later  # type: ignore[operator]
 
     def record(self, recording: Recording, code: CodeType, offset: int, frame: int) -> None:
         info = code_info(code)

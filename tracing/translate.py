@@ -54,8 +54,8 @@ SAFE_TO_DROP: frozenset[type] = frozenset(
 )
 """Exact types whose deallocation runs no Python code and frees nothing that could."""
 
-LIST_ITERATOR = type(iter([]))
-TUPLE_ITERATOR = type(iter(()))
+LIST_ITERATOR: type = type(iter([]))
+TUPLE_ITERATOR: type = type(iter(()))
 SEQUENCE_OF: dict[type, type] = {LIST_ITERATOR: list, TUPLE_ITERATOR: tuple}
 
 ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "LOAD_FAST_AND_CLEAR")
@@ -112,8 +112,8 @@ class Entry:
     locals: list[object]
     stack: list[object]
     function_door: bool = False
-    direct: FunctionType | None = None
-    """The function for which to make a direct function, without a frame: its parameters' types are those of `locals`."""
+    direct: Any = None
+    """The function (or None) for which to make a direct function, without a frame: its parameters' types are those of `locals`."""
 
 
 @dataclass

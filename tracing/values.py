@@ -159,7 +159,7 @@ class ListIter(Iterator):
 
     __slots__ = ("index", "sequence")
     name = "sequence_iter"
-    kind = type(iter([]))
+    kind: type = type(iter([]))
     over: type = list
 
     def __init__(self, index: Value, sequence: AV) -> None:
@@ -188,7 +188,7 @@ class ReversedIter(ListIter):
 
     __slots__ = ()
     name = "reversed_iter"
-    kind = type(reversed([]))
+    kind: type = type(reversed([]))
 
 
 class EnumerateIter(Iterator):

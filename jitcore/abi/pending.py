@@ -12,7 +12,7 @@ does not. Hence the shape of `Held` and `Later`: made first, then negated as the
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import ctypes
 from _codecs import lookup_error
 from collections import deque
@@ -46,7 +46,7 @@ class Held:
 
     def __new__(cls) -> Held:
         before = (ctypes.c_uint64 * 16)()
-        made = object.__new__(
+        made: Held = object.__new__(
             type("Held", (cls,), {"__neg__": staticmethod(partial(_libc.pthread_sigmask, _signal.SIG_SETMASK, before, None))})
         )
         _libc.pthread_sigmask(_signal.SIG_BLOCK, blocked_signals(), before)
@@ -67,7 +67,7 @@ class Later:
             trace = trace.tb_next
         # PyObject_Hash is a C function that answers -1 when the object's method raises, which is what a pending call has
         # to answer. The method is made of C functions alone; it takes the exception out of the list that keeps it.
-        raising = map(lookup_error("strict"), iter([error.with_traceback(trace)].pop, None)).__next__
+        raising = map(lookup_error("strict"), iter([error.with_traceback(trace)].pop, None)).__next__  # type: ignore[arg-type]
         messenger = type("Messenger", (), {"__hash__": staticmethod(raising)})()
         _kept.append(messenger)
         call = partial(_add_pending_call, memory.symbol("PyObject_Hash"), id(messenger))

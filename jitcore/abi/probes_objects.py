@@ -167,8 +167,8 @@ def _combined(p: Probe) -> None:
     p.word_is(id(counting), "ENUM_INNER", id(inner))
     made = []
     for strict in (False, True, True, False, True, False, False, True, True):  # no neighbour has these by chance
-        inners = [iter([]) for _ in range(77)]
-        zipped = zip(*inners, strict=strict)
+        inners: list[object] = [iter([]) for _ in range(77)]
+        zipped = zip(*inners, strict=strict)  # type: ignore[call-overload]
         made.append(zipped)
         p.word_is(id(zipped), "ZIP_COUNT", 77)
         held = p.pointed(id(zipped), "ZIP_INNER")

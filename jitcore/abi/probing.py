@@ -55,7 +55,7 @@ class Probe:
         """A signed 32-bit number."""
         return int.from_bytes(self.bytes(address, 4), "little", signed=True)
 
-    def view(self, address: int, kind: type[ctypes.c_uint64] | type[ctypes.c_int32]) -> ctypes.c_uint64:
+    def view(self, address: int, kind: type[ctypes.c_uint64] | type[ctypes.c_int32] | type[ctypes.c_uint8]) -> ctypes.c_uint64:
         """A live view of a number that was proven readable.
 
         Its `value` can be read without a Python call in between, for what such calls change.

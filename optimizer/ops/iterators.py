@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ class Quiet:
 def _quiet() -> dict[type, Quiet]:
     mapping: dict[Any, Any] = {}
     table: dict[type, Quiet] = {}
+    iterator: Iterator[Any]
     for view in (mapping.keys(), mapping.values(), mapping.items()):
         pair = "DICTITER_PAIR" if type(view) is type(mapping.items()) else ""
         for iterator in (iter(view), reversed(view)):
