@@ -157,8 +157,9 @@ def enter_direct(t: Translator) -> None:
     frame = Frame(info, func, entry.globals, entry.builtins, info.nlocalsplus)
     t.constants[id(func)] = func
     t.watch("function", func, "", function_parts(func))
-    if entry.globals.get(func.__name__) is func:
-        t.watch("dict", entry.globals, func.__name__, func)
+    name: str = func.__name__
+    if entry.globals.get(name) is func:
+        t.watch("dict", entry.globals, name, func)
     t.frames = [frame]
     for k, (kind, repr_) in enumerate(zip(kinds, signature.params, strict=True)):
         value = t.emit(f"arg.{repr_}", imm=(k,))
