@@ -47,6 +47,7 @@ FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
 MAX_TRIES = 2
 MAX_MISSES = 6
+ENTRY_TICKS = 16  # what an entry counts as, in rounds of a loop (the native doors count so)
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
 WORTH_A_DOOR = 30  # bytecodes of a function that nobody marked, without loops or recursion
@@ -298,7 +299,12 @@ class Engine:
     # ---- arming ---------------------------------------------------------------------------------------------------
 
     def _use_callback(self) -> None:
+        from .abi.pending import starts_quietly
+
         native = self.runtime
+        if native is None:
+            starts_quietly(Engine._count_jump)
+            starts_quietly(Engine._count_start)
         sys.monitoring.register_callback(TOOL, JUMP, native.jump_callback if native else self._count_jump)
         sys.monitoring.register_callback(TOOL, PY_START, native.start_callback if native else self._count_start)
 
@@ -712,6 +718,9 @@ class Engine:
         region = self.entries.get(address)
         if region is None or region.upgrade is None or region.state != "live" or self.closed:
             return
+        if not region.asked and region.offset != FUNCTION and self._retire_idle(region):
+            return
+        region.asked = True
         share = self.options.compile_share / 100
         if self.upgrade_seconds > GRANT + share * process_time():
             region.ticks.value = self._options_of(region.code).tier_threshold  # asks again
@@ -724,6 +733,20 @@ class Engine:
 
             self._background = Queue(lambda error: self._internal(error))
         self._background.submit(lambda: self._upgrade(region, alone=True))
+
+    def _retire_idle(self, region: Region) -> bool:
+        """Take a loop's region out where its runs mostly end before the loop has come round once: entering and leaving cost
+        more than is done in between (a loop that yields, say, or whose every round has something that is not covered)."""
+        entries, site = region.entry.entries, region.site
+        rounds = self._options_of(region.code).tier_threshold - ENTRY_TICKS * entries
+        if rounds >= entries or site is None:
+            return False
+        self._uninstall(region, "retired")
+        self._refuse("not_profitable", site.name, f"{entries} entries for {max(rounds, 0)} rounds")
+        if not site.regions:
+            site.state, site.reason = "refused", "not_profitable"
+            self._again(site, 1)
+        return True
 
     def _upgrade(self, region: Region, alone: bool) -> None:
         """Make and install a region's better code; where that fails the quick code stays."""

@@ -81,6 +81,8 @@ class Region:
     """Of a function without a frame: how it is called directly."""
     direct_address: int = 0
     ticks: Any = None
+    asked: bool = False
+    """Whether the quick code was used enough for better code, at least once."""
     upgrade: Upgrade | None = None
     entry: Any = None
     site: LoopSite | None = None

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -155,6 +157,7 @@ print([n > 20 for n in ticks], "" if min(ticks) > 20 else ticks)
 
 RECURSION = """
 import sys
+import time
 def depth(n):
     return 0 if n == 0 else 1 + depth(n - 1)
 def even(n):
@@ -267,3 +270,25 @@ def test_deep_recursion(door: str, tmp_path: pathlib.Path) -> None:
     got, (entries, _, doors) = native(program, cwd=tmp_path, **more)
     assert got == plain
     assert entries and (doors or door == "everything")
+
+
+def test_signals_while_python_callbacks_count(tmp_path: pathlib.Path) -> None:
+    """Before the first loop is hot the callbacks are Python code; Ctrl-C that arrives there ends the program as ever."""
+    program = "def f(): pass\nprint('up', flush=True)\nwhile True: f()"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JITCORE")}
+    environment |= {"JITCORE": "1", "JITCORE_THRESHOLD": "1000000000", "JITCORE_FUNCTION_THRESHOLD": "1000000000"}
+    for wait in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None and process.stdout.readline() == "up\n"
+        time.sleep(0.003 * wait)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == -signal.SIGINT
+        assert errors.rstrip().endswith("KeyboardInterrupt") and "jitcore" not in errors

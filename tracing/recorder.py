@@ -20,7 +20,7 @@ from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, Method
 from typing import Any
 
 from ..abi import LAYOUT, memory
-from ..abi.pending import Later, is_the_programs
+from ..abi.pending import Later, is_the_programs, starts_quietly
 from .decode import CodeInfo, Ins, code_info
 from .profile import BIG_INT, NULL, TAGGED, Observation, ProfileStore
 from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NO_EVENT
@@ -225,11 +225,12 @@ class Recorder:
         self.last.clear()
         self.on_done(recording)
 
+    @starts_quietly
     def on_instruction(self, code: CodeType, offset: int) -> None:
-        recording = self.recording
-        if recording is None or threading.get_ident() != self.thread:
-            return
         try:
+            recording = self.recording
+            if recording is None or threading.get_ident() != self.thread:
+                return
             self.record(recording, code, offset, memory.frame_address(sys._getframe(1)))
         except BaseException as error:
             # A defect of ours must not reach the program; what a signal handler raises here must.

@@ -16,13 +16,16 @@ import _signal  # type: ignore[import-not-found]
 import ctypes
 from _codecs import lookup_error
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from opcode import opmap
 from types import CodeType
+from typing import TypeVar
 
 from . import memory
 
 MAX_PENDING = 32  # what CPython has room for
+AFTER_YIELD_FROM = 2  # RESUME_AFTER_YIELD_FROM of CPython's opcode_utils.h, the same in all versions
 
 _add_pending_call = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(("Py_AddPendingCall", ctypes.pythonapi))
 _kept: deque[object] = deque(maxlen=MAX_PENDING)
@@ -38,6 +41,21 @@ def blocked_signals() -> ctypes.Array[ctypes.c_uint64]:
     for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGABRT", "SIGSYS"):
         _libc.sigdelset(made, getattr(_signal, name))
     return made
+
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def starts_quietly(function: Function) -> Function:
+    """A decorator for callbacks that are Python code: signal handlers do not run before their first statement, which is to
+    be a `try`. CPython looks at the eval breaker when a function starts (its RESUME instruction), outside of any handler of
+    the function; RESUME with another argument, as generators have it behind `yield from`, does not look."""
+    code = function.__code__  # type: ignore[attr-defined]
+    raw = bytearray(code.co_code)
+    if raw[0] == opmap["RESUME"] and raw[1] == 0:
+        raw[1] = AFTER_YIELD_FROM
+        function.__code__ = code.replace(co_code=bytes(raw))  # type: ignore[attr-defined]
+    return function
 
 
 class Held:
