@@ -47,6 +47,7 @@ FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
 MAX_TRIES = 2
 MAX_MISSES = 6
+STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 ENTRY_TICKS = 16  # what an entry counts as, in rounds of a loop (the native doors count so)
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
@@ -87,7 +88,7 @@ class Engine:
         self.invalidations = 0
         self.bridges = 0
         self.before: dict[str, int] = {}
-        self.seen = -1
+        self.seen, self.seen_at = -1, 0.0
         self.runtime: Runtime | None = None
         self.compiler: Compiler | None = None
         self._profiles: ProfileStore | None = None
@@ -593,17 +594,21 @@ class Engine:
 
     def _busy(self) -> bool:
         """Whether a recording is under way. One that sits in this thread, in code that it does not follow, while loops get
-        hot there, has found what it will find for now: it is ended."""
+        hot there, has found what it will find for now: it is ended. So is one whose thread waits for something."""
         recorder = self.recorder
         if not recorder.busy():
             self.seen = -1
             return False
         assert recorder.recording is not None
         seen = len(recorder.recording.events)
-        if seen == self.seen and recorder.thread == threading.get_ident():
+        if seen != self.seen:
+            self.seen, self.seen_at = seen, perf_counter()
+        elif recorder.thread == threading.get_ident():
             recorder.stop("loops_inside")
             return False
-        self.seen = seen
+        elif perf_counter() - self.seen_at > STALLED:
+            recorder.stop("recording_lost")
+            return False
         return True
 
     def _again(self, site: LoopSite, count: int) -> None:

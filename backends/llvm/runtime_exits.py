@@ -84,6 +84,7 @@ LOOP_DOOR = 0
 FUNCTION_DOOR = 1
 DIRECT_DOOR = 2  # of a function without a frame
 
+MOST_STACK = 67108864  # of a C stack that native recursion uses; the log of direct functions is large enough for it
 CHUNK_BYTES = 16384
 CHUNK_OVERHEAD = 8000
 EVAL_UNITS = 2  # what a level of `_PyEval_EvalFrameDefault` costs of a thread's C-recursion units
@@ -247,8 +248,8 @@ def stack_low():
 @native
 def stack_bound():
     """The address below which this thread should not recurse natively: a quarter of its stack, at most 2 MiB,
-    stays for the interpreter and C code. Asked from the system once per thread, kept under the thread's own
-    descriptor."""
+    stays for the interpreter and C code; of a very large one only MOST_STACK bytes are used. Asked from the system
+    once per thread, kept under the thread's own descriptor."""
     thread = c.pthread_self()
     row = table_row(c.jc_state + S.STACKS, thread, 0)
     if row and ld64(row + 16):
@@ -263,6 +264,8 @@ def stack_bound():
             if reserve > 2097152:
                 reserve = 2097152
             bound = ld64(base) + reserve
+            if ld64(base + 8) > MOST_STACK:
+                bound = ld64(base) + ld64(base + 8) - MOST_STACK
         c.pthread_attr_destroy(attributes)
     if row:
         st64(row + 16, bound)
