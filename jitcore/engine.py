@@ -48,7 +48,6 @@ MAX_DOORS = 64
 MAX_TRIES = 2
 MAX_MISSES = 6
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
-ENTRY_TICKS = 16  # what an entry counts as, in rounds of a loop (the native doors count so)
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
 WORTH_A_DOOR = 30  # bytecodes of a function that nobody marked, without loops or recursion
@@ -742,6 +741,8 @@ class Engine:
     def _retire_idle(self, region: Region) -> bool:
         """Take a loop's region out where its runs mostly end before the loop has come round once: entering and leaving cost
         more than is done in between (a loop that yields, say, or whose every round has something that is not covered)."""
+        from .backends.llvm.runtime_state import ENTRY_TICKS
+
         entries, site = region.entry.entries, region.site
         rounds = self._options_of(region.code).tier_threshold - ENTRY_TICKS * entries
         if rounds >= entries or site is None:

@@ -551,6 +551,40 @@ def tell_hot_exit(ts, desc, code, frame):
 
 
 @native
+def make_temps(desc, buf, temps, frame, poison):
+    """All temps of a descriptor."""
+    n = ld64(desc + D_NTEMPS)
+    i = 0
+    while i < n:
+        st64(temps + 8 * i, make_temp(desc + D_TEMPS + 32 * i, buf, temps, frame, poison))
+        i += 1
+    return 0
+
+
+@native
+def push_frames(ts, desc, temps, frames, previous, skip, running):
+    """Push a descriptor's frames but for the first `skip`, above `previous`, and note each with its entry in the list of
+    pairs at `frames`. They wait for their callees, but for the innermost one if it is `running`. Returns the innermost
+    frame."""
+    entry = desc + 8 * ld64(desc + D_FRAMES)
+    n = ld64(desc + D_NFRAMES)
+    i = 0
+    while i < n:
+        if i >= skip:
+            ip = ld64(entry + X_CALL_IP)
+            if running and i == n - 1:
+                ip = ld64(entry + X_IP) + LAYOUT.OWN_FRAME_IP_ADJUST
+            previous = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), previous, ip)
+            write_locals(previous, entry, temps, 0)
+            fill_stack(previous, entry, temps)
+            st64(frames + 16 * i, previous)
+            st64(frames + 16 * i + 8, entry)
+        entry = entry_end(entry)
+        i += 1
+    return previous
+
+
+@native
 def run_exit(frame, ts, desc, buf, door):
     """Do what a descriptor says to the door's frame.
 
@@ -578,10 +612,7 @@ def run_exit(frame, ts, desc, buf, door):
 
     ntemps = ld64(desc + D_NTEMPS)
     temps = alloca(8 * ntemps + 8)
-    i = 0
-    while i < ntemps:
-        st64(temps + 8 * i, make_temp(desc + D_TEMPS + 32 * i, buf, temps, frame, poison))
-        i += 1
+    make_temps(desc, buf, temps, frame, poison)
     if poison:
         drop(poison)
     if kind == RETURN:
@@ -615,19 +646,7 @@ def run_exit(frame, ts, desc, buf, door):
     frames = alloca(16 * nframes)  # pairs: frame, its entry
     st64(frames, frame)
     st64(frames + 8, entry)
-    innermost = frame
-    i = 1
-    while i < nframes:
-        entry = entry_end(entry)
-        ip = ld64(entry + X_CALL_IP)
-        if i == nframes - 1 and kind != ERROR:
-            ip = ld64(entry + X_IP) + LAYOUT.OWN_FRAME_IP_ADJUST
-        innermost = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), innermost, ip)
-        write_locals(innermost, entry, temps, 0)
-        fill_stack(innermost, entry, temps)
-        st64(frames + 16 * i, innermost)
-        st64(frames + 16 * i + 8, entry)
-        i += 1
+    innermost = push_frames(ts, desc, temps, frames, frame, 1, kind != ERROR)
 
     # Every frame shows the new state: now references may go.
     set_current_frame(ts, innermost)
@@ -639,7 +658,7 @@ def run_exit(frame, ts, desc, buf, door):
         if breaker_set(ts):
             st64(desc + D_COUNT, count - 1)  # a signal handler is due, and not in the hook: another time
         else:
-            tell_hot_exit(ts, desc, ld64(entry + X_CODE), innermost)
+            tell_hot_exit(ts, desc, ld64(ld64(frames + 16 * nframes - 8) + X_CODE), innermost)
 
     throw = 0
     if error:
@@ -708,25 +727,8 @@ def build_frames(ts, desc, buf, frames, previous, running):
     their callees, but for the innermost one if it is `running`. Returns the innermost frame."""
     ntemps = ld64(desc + D_NTEMPS)
     temps = alloca(8 * ntemps + 8)
-    i = 0
-    while i < ntemps:
-        st64(temps + 8 * i, make_temp(desc + D_TEMPS + 32 * i, buf, temps, 0, 0))
-        i += 1
-    entry = desc + 8 * ld64(desc + D_FRAMES)
-    nframes = ld64(desc + D_NFRAMES)
-    i = 0
-    while i < nframes:
-        ip = ld64(entry + X_CALL_IP)
-        if running and i == nframes - 1:
-            ip = ld64(entry + X_IP) + LAYOUT.OWN_FRAME_IP_ADJUST
-        previous = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), previous, ip)
-        write_locals(previous, entry, temps, 0)
-        fill_stack(previous, entry, temps)
-        st64(frames + 16 * i, previous)
-        st64(frames + 16 * i + 8, entry)
-        entry = entry_end(entry)
-        i += 1
-    return previous
+    make_temps(desc, buf, temps, 0, 0)
+    return push_frames(ts, desc, temps, frames, previous, 0, running)
 
 
 @native
@@ -767,10 +769,7 @@ def run_unwound(frame, ts, desc, buf, door):
         # The door's own region: its first frame exists, see `run_exit`.
         ntemps = ld64(desc + D_NTEMPS)
         temps = alloca(8 * ntemps + 8)
-        i = 0
-        while i < ntemps:
-            st64(temps + 8 * i, make_temp(desc + D_TEMPS + 32 * i, buf, temps, frame, 0))
-            i += 1
+        make_temps(desc, buf, temps, frame, 0)
         entry = desc + 8 * ld64(desc + D_FRAMES)
         nkept = ld64(entry + X_NWRITES)
         kept = alloca(8 * nkept + 8)
@@ -779,18 +778,7 @@ def run_unwound(frame, ts, desc, buf, door):
         st64(frame + LAYOUT.FRAME_IP, ld64(entry + X_CALL_IP))
         st64(frames, frame)
         st64(frames + 8, entry)
-        innermost = frame
-        i = 1
-        while i < n:
-            entry = entry_end(entry)
-            innermost = push_frame(
-                ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), innermost, ld64(entry + X_CALL_IP)
-            )
-            write_locals(innermost, entry, temps, 0)
-            fill_stack(innermost, entry, temps)
-            st64(frames + 16 * i, innermost)
-            st64(frames + 16 * i + 8, entry)
-            i += 1
+        innermost = push_frames(ts, desc, temps, frames, frame, 1, 0)
 
     value = 0
     i = records - 1
