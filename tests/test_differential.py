@@ -62,3 +62,52 @@ def test_programs_do_something_and_end_alike() -> None:
 
 def test_the_prelude_is_plain_python() -> None:
     compile(PRELUDE, "<prelude>", "exec")
+
+
+FAR_LOOP = """
+def f0(a, x, p, t=(1, 2, 3), b=5):
+    c, y, u, d, i1, k1, acc = (1, 0.5, None, None, 0, 2, Account(1))
+    n1 = 1
+    for (i1, c), u in zip(enumerate(p[:9]), reversed(p)):
+        for u in zip(reversed(p)):
+            for i3, u, c in zip(p, reversed(p), p):
+                y = x * 0.1 + b
+                if bool(y):
+                    if 0 < c <= a and 257 % 2 > 1:
+                        x = x
+                    else:
+                        u = sum(p)
+                    if c <= k1:
+                        if u is None:
+                            p[-1] = 0 * -3
+                        elif -1 > c:
+                            b = a + c
+                        else:
+                            y += y
+                        if c == c:
+                            a += -5
+                        if c <= -5:
+                            p = [k + b for b, k in enumerate(p[:9])]
+                        elif a >= a or (a == b and b < c):
+                            p[a % 3] = b + float('9.3e18')
+                            x = n1 * 0.5
+                        else:
+                            b = wrap(p[i1 % 4])
+                    elif c + 5 == 2.0:
+                        if not -6 <= a:
+                            b = 10
+                        else:
+                            pass
+                        x, *_ = (x, y, a)
+                    a, b, c = (c, a, b)
+
+def main():
+    attempt(f0, 1, 0.5, [1, 2, 3, 4])
+"""
+"""Loops so long that their heads stand behind EXTENDED_ARG, given up there for too many versions."""
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("mode", MODES)
+def test_loop_heads_behind_extended_arg(mode: str) -> None:
+    assert check(FAR_LOOP, mode)["entries"]

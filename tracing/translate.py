@@ -639,7 +639,9 @@ class Translator:
         kind: str = "resume",
         poison: tuple[Slot, ...] = (),
     ) -> State:
-        """The state in which the innermost frame goes on at `offset`."""
+        """The state in which the innermost frame goes on at `offset`: at the first EXTENDED_ARG of the instruction there,
+        without which the interpreter would run it with another argument."""
+        offset = self.frame.info.at(offset).start
         records = []
         last = len(self.frames) - 1
         for i, frame in enumerate(self.frames):
