@@ -16,6 +16,7 @@ has a shrinker over statements instead.
 from __future__ import annotations
 
 import ast
+import gc
 import linecache
 import random
 import sys
@@ -671,6 +672,8 @@ class Prepared:
             self.namespace["main"]()  # type: ignore[operator]
         except Exception as error:
             log.append(f"main raised {type(error).__name__}: {error}")
+        # Cycles (an exception in its own frame's locals) hold arguments until a collection, whose time is nobody's promise.
+        gc.collect()
         # No loop here: what native code holds while it runs is its own business, afterwards it holds nothing.
         counts = map(sys.getrefcount, filter(is_counted, inputs))
         log.append(f"reference counts of the arguments: {list(counts)}")
