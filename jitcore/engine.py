@@ -864,6 +864,10 @@ class Engine:
         site.tried[place] += 1
         if site.tried[place] > MAX_TRIES:
             return  # what was recorded behind it did not help; the exit stays an exit
+        if state.branch is not None:
+            # The recording begins behind the branch, which just went a way that it had never gone before.
+            code, offset, jumped = state.branch
+            self.profiles.of(code).at(offset).saw_branch(jumped)
         inner = frame.f_code
         for _ in state.frames[1:]:
             frame = frame.f_back if frame is not None else None
@@ -927,7 +931,7 @@ class Engine:
 def exit_place(state: State) -> ExitPlace:
     """What is the same of an exit in all versions of a region."""
     frame = state.frames[-1]
-    return id(frame.code), frame.offset, state.reason
+    return id(frame.code), frame.offset, state.reason, state.branch[1] if state.branch is not None else -1
 
 
 def importing(frame: FrameType | None) -> bool:

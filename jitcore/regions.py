@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 # Exits that a recording can never turn into native code.
 NEVER_HOT = frozenset({"eval_breaker", "loop_exit", "return", "raised", "entry", "exhausted", "invalidated"})
 
-ExitPlace = tuple[int, int, str]
-"""Code object (its id), bytecode offset and reason of an exit."""
+ExitPlace = tuple[int, int, str, int]
+"""Code object (its id), bytecode offset and reason of an exit, and the offset of the branch that it is a side of, or -1."""
 
 MAX_REMAKES = 12
 MAX_ATTEMPTS = 4

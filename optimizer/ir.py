@@ -137,6 +137,9 @@ class State:
     result: Slot | None = None
     when: str = "before"
     exit_id: int = field(default=-1)
+    branch: tuple[CodeType, int, bool] | None = None
+    """Of a way never taken while recording: code, bytecode offset and whether it is the jump's target. What a recording
+    behind the exit cannot see."""
 
     def map(self, fn: Callable[[Value], Value]) -> State:
         return State(
@@ -146,6 +149,7 @@ class State:
             self.result.map(fn) if self.result is not None else None,
             self.when,
             self.exit_id,
+            self.branch,
         )
 
     def values(self) -> list[Value]:

@@ -47,3 +47,21 @@ def test_a_loop_that_works_gets_better_code(engine: Engine) -> None:
         assert busy(1000) == 3500
     site = next(s for s in engine.sites.values() if s.code is busy.__code__)
     assert [region.tier for region in site.regions] == ["full"]
+
+
+def late(n: int, start: int) -> int:
+    total = 0
+    for k in range(n):
+        if k > start:
+            total += 3
+        total += 1
+    return total
+
+
+def test_a_way_first_taken_after_compiling_gets_native_code(engine: Engine) -> None:
+    """The recording behind the exit begins after the branch: that it went the other way has to be told."""
+    for _ in range(4):
+        assert late(30_000, 1000) == 30_000 + 3 * 28_999
+    site = next(s for s in engine.sites.values() if s.code is late.__code__)
+    (region,) = site.regions
+    assert engine.bridges == 1 and region.entry.entries < 200

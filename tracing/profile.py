@@ -45,6 +45,12 @@ class Observation:
         and it must die when the program lets go of it."""
         return [one() for one in self.called]
 
+    def saw_branch(self, jumped: bool) -> None:
+        if jumped:
+            self.taken += 1
+        else:
+            self.not_taken += 1
+
     def saw_callee(self, target: Any) -> None:
         if self.megamorphic or any(c is target for c in self.callees):
             return

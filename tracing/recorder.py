@@ -298,10 +298,10 @@ class Recorder:
         went_on = offset == landing(info, ins.next)
         if ins.op in BRANCHES:
             if offset == landing(info, ins.exhausted if ins.op == "FOR_ITER" else ins.target):
-                seen.taken += 1
+                seen.saw_branch(True)
                 return
             if went_on:
-                seen.not_taken += 1
+                seen.saw_branch(False)
         if went_on and depth and ins.op in RESULTS:
             seen.results.add(kind_of(memory.read64(base + 8 * (depth - 1))))
 

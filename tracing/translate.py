@@ -693,7 +693,13 @@ class Translator:
         last.call_offset, last.poison = call.offset, self.memory.poison_call(call)
         return state
 
-    def leave(self, reason: str, offset: int | None = None, stack: list[AV] | None = None) -> None:
+    def leave(
+        self,
+        reason: str,
+        offset: int | None = None,
+        stack: list[AV] | None = None,
+        branch: tuple[CodeType, int, bool] | None = None,
+    ) -> None:
         """End the block with an exit."""
         assert self.ins is not None or offset is not None
         if offset is None:
@@ -701,6 +707,7 @@ class Translator:
             state = self.state(reason)
         else:
             state = self.frame_state(offset, stack, reason=reason)
+            state.branch = branch
         self.current.exit(state)
         self.block = None
 
@@ -1067,7 +1074,9 @@ class Translator:
                 return
         self.ins, self.effect, self.pc = None, False, side.offset
         if not side.seen:
-            self.leave("cold", side.offset)
+            ins = side.ins
+            branch = (self.frame.code, ins.offset, side.offset != ins.next) if ins is not None else None
+            self.leave("cold", side.offset, branch=branch)
         elif self.in_body(side.offset) and self.frame.info.is_merge(side.offset):
             self.arrive(side.offset)
         else:
