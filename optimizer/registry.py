@@ -6,7 +6,8 @@ a new primitive is its declaration here and its lowering in each native backend.
 
 Effects are sets of memory domains an operation reads or writes:
 
-    frame   the door's interpreter frame        list    list sizes and items       field   other object fields
+    frame   the door's interpreter frame        item    items of lists, and boxes that are written to in place
+    list    list sizes, and where items are     field   other object fields
     ref     reference counts                    any     everything: it may run Python code
     alloc   allocates (may not be removed twice into one, may be removed)
 

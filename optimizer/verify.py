@@ -51,7 +51,7 @@ INSIDE = {
 }
 """What the parts may be. No code may run when an exit makes an iterator, so these hold known built-in ones."""
 POISON = ("null", "poison", "none", "empty")
-OBSERVABLE = frozenset({"any", "list", "field"})
+OBSERVABLE = frozenset({"any", "list", "item", "field"})
 QUIET = frozenset({"poll"})
 BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "field.o", "door.arg"})
 UNCOUNTED = frozenset({"const.o", "obj.box_bool", "obj.null"})

@@ -243,6 +243,13 @@ OBJECTS += [MAX, MIN, MAX + 1, MIN - 1, 2**64, 2**64 - 1, -(2**64), 2**65, 2**90
 OBJECTS += [True, False, None, 1.5, -0.0, math.nan, "text", (), [], int, sample]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("obj.int_value", int), ("obj.float_value", float)])
+def test_values_of_known_type(name: str, kind: type) -> None:
+    maker = Maker()
+    maker.exit(maker.emit(name, maker.input("o")))
+    agree(maker, [(id(o),) for o in OBJECTS if type(o) is kind])
+
+
 @pytest.mark.parametrize("name", ["obj.unbox_int", "obj.unbox_float", "obj.unbox_bool"])
 def test_unboxing(name: str) -> None:
     maker = Maker()
@@ -393,6 +400,65 @@ def test_list_set(effort: str) -> None:
     assert native.run()[1] == [id(kept)]
     assert target[1] is new and memory.refcount(id(kept)) == 2
     memory.decref(id(kept))
+
+
+FRESH: dict[str, Callable[[int], object]] = {
+    "float": lambda k: k + 0.5,
+    "int": lambda k: k + 123_456,
+    "negative": lambda k: -k - 123_456,
+    "big": lambda k: k + (1 << 70),
+    "two digits": lambda k: k + (1 << 31),
+    "small int": lambda k: k % 2,
+    "bool": lambda k: k % 2 == 0,
+    "subclass": lambda k: Number(k),
+    "text": lambda k: f"text {k}",
+    "list": lambda k: [k, 1.5],
+}
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("old", FRESH)
+@pytest.mark.parametrize("name", ["list.set_float", "list.set_int"])
+def test_numbers_stored_into_lists(name: str, old: str, effort: str) -> None:
+    """Into the box that is there if nobody else has it; one that somebody has keeps its value."""
+    maker, kind = Maker(), name.removeprefix("list.set_")
+    n, i, v = maker.input("o"), maker.input("i"), maker.input(kind[0])
+    known = {"float": float, "int": int, "negative": int}.get(old) if effort == "full" else None
+    maker.emit(name, n, i, v, imm=(known,))
+    maker.exit()
+    native = Native(maker.graph, effort)
+    values: list[Any] = [0.0, -0.0, 1.5, math.inf, -1e300] if kind == "float" else [0, 1, -1, -5, -6, 256, 257, 1024, 1025, -123_457]
+    if kind == "int":
+        values += [2**30 - 1, -(2**30) + 1, 2**30, -(2**30), 2**60, -(2**60), MAX, MIN]
+    for run in (native.run, lambda: interpret(maker.graph)):
+        for k, value in enumerate(values):
+            for shared in (False, True):
+                target = [None, FRESH[old](k)]
+                holder = [target[1]] if shared else []
+                before, address = repr(target[1]), id(target[1])
+                count = memory.refcount(address)
+                maker.set(id(target), 1, value)
+                run()
+                assert type(target[1]) is type(value) and repr(target[1]) == repr(value)
+                if kind == "int" and LAYOUT.SMALL_INT_MIN <= value <= LAYOUT.SMALL_INT_MAX:
+                    assert target[1] is int(str(value))
+                for one in holder:
+                    assert repr(one) == before and memory.refcount(address) in (count - 1, count)
+                assert not shared or target[1] is not holder[0] or count >= 1 << 62
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_a_box_of_its_own_is_written_to(effort: str) -> None:
+    for kind, old, new in (("float", 2.5, 7.25), ("int", 123_456, -99_999)):
+        maker = Maker()
+        maker.emit(f"list.set_{kind}", maker.input("o"), maker.input("i"), maker.input(kind[0]), imm=(None,))
+        maker.exit()
+        target = [old * 3]
+        address = id(target[0])
+        maker.set(id(target), 0, new)
+        for run in (Native(maker.graph, effort).run, lambda: interpret(maker.graph)):  # noqa: B023
+            run()
+            assert target == [new] and id(target[0]) == address
 
 
 @pytest.mark.parametrize("effort", EFFORTS)

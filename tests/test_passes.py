@@ -198,6 +198,70 @@ def test_gvn_types_of_heap_classes() -> None:
     assert after("gvn", body.replace("KIND", "int")).count("type_is") == 1
 
 
+def test_gvn_known_types() -> None:
+    """After a check, and after an unboxing: no second check, a load for an unboxing, and numbers end quietly."""
+    same(
+        "gvn",
+        f"""block a(): %0:o = frame.local [slot=0] %1:b = obj.type_is %0 [type=@float] guard %1 [expected=True] {X}
+           %2:f = obj.unbox_float %0 {X} %3:b = obj.drop_is_safe %0 guard %3 [expected=True] {X} jump b()
+           block b(): %4:b = obj.type_is %0 [type=@int] branch %4 ? c() : d()
+           block c(): EXIT {{}} [] block d(): %5:f = obj.unbox_float %0 {X} %6:o = frame.local [slot=1]
+           %7:i = obj.unbox_int %6 {X} %8:b = obj.type_is %6 [type=@int] %9:b = obj.outlives %6 [drops=2]
+           %10:i = obj.unbox_int %6 {X} EXIT {{}} [box %2, box %5, box %7, box %8, box %9, box %10]""",
+        """block a(): %0:o = frame.local [slot=0] %1:b = obj.type_is %0 [type=@float] guard %1 [expected=True] !
+           %2:f = obj.float_value %0 %3:b = const.b [value=True] guard %3 [expected=True] ! jump b()
+           block b(): %4:b = const.b [value=False] branch %4 ? c() : d() block c(): EXIT {} []
+           block d(): %5:o = frame.local [slot=1] %6:i = obj.unbox_int %5 ! %7:b = const.b [value=True]
+           %8:b = const.b [value=True] EXIT {} [box %2, box %2, box %6, box %7, box %8, box %6]""",
+    )
+
+
+def test_gvn_types_hold_on_one_side_only() -> None:
+    body = f"""block a(): %0:o = frame.local [slot=0] %1:b = obj.type_is %0 [type=@float] branch %1 ? b() : c()
+           block b(): %2:f = obj.unbox_float %0 {X} EXIT {{0: box %2}} []
+           block c(): %3:f = obj.unbox_float %0 {X} EXIT {{0: box %3}} []"""
+    text = after("gvn", body)
+    assert text.count("obj.float_value") == 1 and text.count("obj.unbox_float") == 1
+    heap = body.replace("@float", "@Heap")
+    assert after("gvn", heap).count("obj.unbox_float") == 2
+
+
+@pytest.mark.parametrize(
+    ("stored", "known"),
+    [
+        ("list.set_float %1, %2, %9 [old=None]", False),
+        ("list.set_float %1, %3, %9 [old=None]", True),
+        ("list.set_float %1, %4, %9 [old=None]", False),
+        ("%8:o = list.set %1, %3, %1", True),
+        ("list.append %0, %1", False),
+        ("obj.incref %1", True),
+    ],
+)
+def test_gvn_items(stored: str, known: bool) -> None:
+    """A store leaves alone what is at another constant index of any list, and the sizes."""
+    body = f"""block a(): %0:o = frame.local [slot=0] %1:o = frame.local [slot=1] %2:i = const.i [value=2]
+           %3:i = const.i [value=3] %20:o = frame.local [slot=2] %4:i = obj.unbox_int %20 {X} %9:f = const.f [value=1.5]
+           %5:o = list.get %0, %2 %6:i = list.len %0 obj.incref %1 {stored} %21:o = list.get %0, %2 %22:i = list.len %0
+           EXIT {{}} [new %5, new %21, box %6, box %22]"""
+    text = after("gvn", body)
+    assert (text.count("list.get") == 1) is known
+    assert (text.count("list.len") == 1) is not stored.startswith("list.append")
+
+
+def test_gvn_what_a_store_put_there() -> None:
+    """Also through the type that the old item had, which the store then need not look at."""
+    same(
+        "gvn",
+        f"""block a(): %0:o = frame.local [slot=0] %1:i = const.i [value=1] %2:o = list.get %0, %1 %3:f = obj.unbox_float %2 {X}
+           %4:f = float.add %3, %3 list.set_float %0, %1, %4 [old=None] %5:o = list.get %0, %1
+           %6:f = obj.unbox_float %5 else resume before "x" frame @f+6 call 6 {{}} []
+           list.set_float %0, %1, %6 [old=None] EXIT {{0: box %6}} []""",
+        """block a(): %0:o = frame.local [slot=0] %1:i = const.i [value=1] %2:o = list.get %0, %1 %3:f = obj.unbox_float %2 !
+           %4:f = float.add %3, %3 list.set_float %0, %1, %4 [old=@float] %5:o = list.get %0, %1
+           list.set_float %0, %1, %4 [old=@float] EXIT {0: box %4} []""",
+    )
+
+
 def test_dce() -> None:
     same(
         "dce",
@@ -254,6 +318,7 @@ def test_jumps_keep_loops() -> None:
         ("obj.drop %2", False),
         ("%9:b = obj.shared %1", False),
         ("list.append %1, %0", False),
+        ("%9:i = const.i [value=0] list.set_int %1, %9, %9 [old=None]", False),
         ("frame.store_local %2 [slot=1]", False),
         ('%9:o = call.object %1 [function="PyObject_Repr", extra=()]', False),
         ("call.dealloc %2", False),

@@ -30,6 +30,42 @@ def f(n):
     return x
 print(repr(f(3000)), [repr(f(k)) for k in range(20)])
 """,
+    "numbers in lists that others hold": """
+import sys
+def fill(xs, ys, kept, n):
+    for i in range(n):
+        k = i & 7
+        x = xs[k]
+        xs[k] = x + 0.5
+        xs[k] += 1.5
+        if i % 97 == 0:
+            kept.append(xs[k])
+            kept.append(x)
+        if i % 31 == 0:
+            ys[k] = xs[k]
+        ys[k] -= 1
+        xs[7 - k] = ys[k] * 2.0
+    return x
+def count(xs, same, n):
+    old = xs[0]
+    for i in range(n):
+        xs[i & 3] += 100_003 - (i & 1)
+        same[i & 1] = xs[i & 3] >> 3
+        if i == 1000:
+            old = xs[1]
+            same = xs
+        if i % 500 == 0:
+            xs[2] = xs[1]
+            xs[3] = i
+    return old
+xs, ys, kept = [k * 1.25 for k in range(8)], [k * 3.5 for k in range(8)], []
+print(fill(xs, ys, kept, 3000), xs, ys, kept)
+print([sys.getrefcount(x) for x in xs], len({id(x) for x in xs + ys + kept}) > 60)
+ns = [k * 1_000_003 for k in range(4)]
+start = list(ns)
+print(count(ns, [5, 6], 4000), ns, start)
+print(count(ns, [5, 6], 700), ns, start, ns[2] is ns[1])
+""",
     "overflow into big ints": """
 def f(n):
     a, b = 0, 1

@@ -86,8 +86,10 @@ def store_subscript(t: Translator, ins: Ins) -> None:
         t.promote_heap()
         for _ in range(3):
             t.pop()
-        replaced = t.emit("list.set", base, at, t.owned_value(value))
-        t.emit("obj.drop", replaced)
+        if isinstance(value, Num) and value.repr != "b" and not t.is_home(value):
+            t.emit("list.set_float" if value.repr == "f" else "list.set_int", base, at, value.value, imm=(None,))
+        else:
+            t.emit("obj.drop", t.emit("list.set", base, at, t.owned_value(value)))
         t.drop(key)
         t.drop(container)
         return

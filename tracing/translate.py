@@ -1063,7 +1063,7 @@ class Translator:
             return
         if side.action is not None:
             if not side.seen and not side.late:
-                self.leave("cold")
+                self.leave("cold" if self.in_body(side.offset) else "loop_exit")
                 return
             try:
                 side.action()

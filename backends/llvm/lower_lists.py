@@ -3,11 +3,13 @@ a helper, so that growing and shrinking follow CPython's own policy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...abi import LAYOUT
 from ...optimizer.ir import Op
 from ...optimizer.ops.lists import ATOMS
 from .lower_base import LIKELY, TAGS, UNLIKELY, Emitter, lowering
-from .lower_objects import drop_text, incref_text
+from .lower_objects import box_int, count_type, drop_text, incref_text, is_cached, type_equals
 
 
 @lowering("list.len")
@@ -32,6 +34,64 @@ def list_set(e: Emitter, op: Op, o: str, i: str, v: str) -> str:
     old = e.load("ptr", address, 0, "item")
     e.store("ptr", v, address, 0, "item")
     return old
+
+
+@lowering("list.set_float")
+def list_set_float(e: Emitter, op: Op, o: str, i: str, v: str) -> None:
+    address = item(e, o, i)
+    old = e.load("ptr", address, 0, "item")
+    fits = e.let(f"and i1 {type_equals(e, old, e.object(float))}, {unshared(e, old)}")
+
+    def in_place() -> None:
+        e.store("double", v, old, LAYOUT.FLOAT_VALUE, "float")
+
+    def new_box() -> str:
+        return e.let(f"call ptr {e.function('PyFloat_FromDouble', 'ptr', 'double')}(double {v}){TAGS['alloc']}")
+
+    write_box(e, op, fits, in_place, new_box, address, old)
+
+
+@lowering("list.set_int")
+def list_set_int(e: Emitter, op: Op, o: str, i: str, v: str) -> None:
+    """In place where old and new value have one digit and neither is one of the ints that exist only once (the cached ones
+    have a bit of their own in the tag, or are immortal)."""
+    address = item(e, o, i)
+    old = e.load("ptr", address, 0, "item")
+    plain = e.let(f"and i1 {type_equals(e, old, e.object(int))}, {unshared(e, old)}")
+    size = e.let(f"call i64 {e.intrinsic('llvm.abs.i64', 'i64 (i64, i1)')}(i64 {v}, i1 false)")
+    digit = e.let(f"icmp ult i64 {size}, {1 << LAYOUT.INT_DIGIT_BITS}")
+    free = e.let(f"and i1 {digit}, {is_cached(e, v, False)}")
+    tag = e.let(f"and i64 {e.load('i64', old, LAYOUT.INT_TAG, 'int')}, -3")
+    fits = e.let(f"and i1 {e.let(f'icmp eq i64 {tag}, 8')}, {e.let(f'and i1 {plain}, {free}')}")
+
+    def in_place() -> None:
+        sign = e.let(f"and i64 {e.let(f'ashr i64 {v}, 62')}, 2")
+        e.store("i64", e.let(f"or i64 {sign}, 8"), old, LAYOUT.INT_TAG, "int")
+        e.store("i32", e.let(f"trunc i64 {size} to i32"), old, LAYOUT.INT_DIGITS, "int")
+
+    write_box(e, op, fits, in_place, lambda: box_int(e, op, v), address, old)
+
+
+def write_box(
+    e: Emitter, op: Op, fits: str, in_place: Callable[[], None], box: Callable[[], str], address: str, old: str
+) -> None:
+    """Write into the old box where it fits, else put a new one in its place. What is freed there may be anything, unless its
+    type is known: a number's memory is its own."""
+    yes, no, done = e.label(), e.label(), e.label()
+    e.do(f"br i1 {fits}, label %{yes}, label %{no}, {LIKELY}")
+    e.start(no)
+    e.store("ptr", box(), address, 0, "item")
+    drop_text(e, old, {float: "float", int: "int"}.get(op.imm[0], "heap"))  # type: ignore[call-overload]
+    e.do(f"br label %{done}")
+    e.start(yes)
+    in_place()
+    e.do(f"br label %{done}")
+    e.start(done)
+
+
+def unshared(e: Emitter, o: str) -> str:
+    """Whether o has one reference."""
+    return e.let(f"icmp eq {count_type()} {e.load(count_type(), o, LAYOUT.OB_REFCNT, 'ref')}, 1")
 
 
 @lowering("list.append")

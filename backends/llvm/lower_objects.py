@@ -58,9 +58,14 @@ def type_is(e: Emitter, op: Op, o: str) -> str:
 
 @lowering("obj.unbox_int")
 def unbox_int(e: Emitter, op: Op, o: str) -> str:
+    exact_type(e, op, o, int)
+    return int_value(e, op, o)
+
+
+@lowering("obj.int_value")
+def int_value(e: Emitter, op: Op, o: str) -> str:
     """One digit inline (sign in the tag: 0 positive, 1 zero, 2 negative), more in a helper."""
     e.helpers["jc_wide_int"] = wide_int()
-    exact_type(e, op, o, int)
     tag = e.load("i64", o, LAYOUT.INT_TAG, "int")
     sign = e.let(f"sub i64 1, {e.let(f'and i64 {tag}, 3')}")
     digit = e.let(f"zext i32 {e.load('i32', o, LAYOUT.INT_DIGITS, 'int')} to i64")
@@ -116,6 +121,11 @@ fail:
 @lowering("obj.unbox_float")
 def unbox_float(e: Emitter, op: Op, o: str) -> str:
     exact_type(e, op, o, float)
+    return float_value(e, op, o)
+
+
+@lowering("obj.float_value")
+def float_value(e: Emitter, op: Op, o: str) -> str:
     return e.load("double", o, LAYOUT.FLOAT_VALUE, "float")
 
 
@@ -129,6 +139,21 @@ def unbox_bool(e: Emitter, op: Op, o: str) -> str:
 
 @lowering("obj.box_int")
 def box_int(e: Emitter, op: Op, a: str) -> str:
+    """Ints that exist once lie side by side."""
+    zero = e.object(0)
+    small = e.let(f"getelementptr i8, ptr {zero}, i64 {e.let(f'mul i64 {a}, {LAYOUT.SMALL_INT_BYTES}')}")
+    with e.when(is_cached(e, a, False)) as arm:
+        made = box_text(e, a)
+    return arm.phi("ptr", made, small)
+
+
+def is_cached(e: Emitter, a: str, wanted: bool) -> str:
+    """Whether ints of this value exist only once (or not `wanted`: may exist more than once)."""
+    lowest, count = LAYOUT.SMALL_INT_MIN, LAYOUT.SMALL_INT_MAX - LAYOUT.SMALL_INT_MIN + 1
+    return e.let(f"icmp {'ult' if wanted else 'uge'} i64 {e.let(f'sub i64 {a}, {lowest}')}, {count}")
+
+
+def box_text(e: Emitter, a: str) -> str:
     return e.let(f"call ptr {e.function('PyLong_FromLongLong', 'ptr', 'i64')}(i64 {a}){TAGS['alloc']}")
 
 

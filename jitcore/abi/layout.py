@@ -151,6 +151,7 @@ class Layout:
     INT_DIGITS: int = 24
     INT_DIGIT_BITS: int = 30
     SMALL_INT_MIN: int = -5
+    SMALL_INT_BYTES: int = 32  # from one of the small ints to the next
     FLOAT_VALUE: int = 16
     LIST_ITEMS: int = 24
     LIST_ALLOCATED: int = 32

@@ -64,6 +64,8 @@ def _small_ints(p: Probe) -> None:
         p.same(field, one is other, True)
         one, other = fresh(bound + outward)
         p.same(field, one is other, False)
+    for value in range(p.layout.SMALL_INT_MIN, p.layout.SMALL_INT_MAX + 1):
+        p.same("SMALL_INT_BYTES", id(value), id(0) + value * p.layout.SMALL_INT_BYTES)
 
 
 @probe("float")

@@ -40,7 +40,7 @@ QUIET: dict[type, Quiet] = _quiet()
 """Exact iterator types whose step runs no Python code, as long as nothing dies in it."""
 
 
-@op("iter.quiet", "o", "b", reads="ref field list", imm="kind")
+@op("iter.quiet", "o", "b", reads="ref field list item", imm="kind")
 def quiet(m: Any, o: int, kind: type) -> bool:
     """Whether the next step of an iterator of a type in QUIET runs no code: its container has another owner or is harmless
     to drop, and so have the two objects in the pair it is going to reuse."""

@@ -1,7 +1,13 @@
-"""Lists and tuples, whose exact type is already known."""
+"""Lists and tuples, whose exact type is already known.
+
+A number that is put into a list where another one was usually finds a box there that nobody else holds. Writing into
+that box instead of making a new one is what `list.set_float` and `list.set_int` are for. Nobody can tell: who looked at
+the old item without a reference of his own could not have kept it past this store anyway.
+"""
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from ...abi import LAYOUT, memory
@@ -17,19 +23,43 @@ def list_len(m: Any, o: int) -> int:
     return int(memory.read64(o + LAYOUT.OB_SIZE))
 
 
-@op("list.get", "oi", "o", reads="list")
+@op("list.get", "oi", "o", reads="list item")
 def list_get(m: Any, o: int, i: int) -> int:
     """Item i, borrowed from the list; i is known to be in range."""
     return int(memory.read64(memory.read64(o + LAYOUT.LIST_ITEMS) + 8 * i))
 
 
-@op("list.set", "oio", "o", writes="list", consumes=(2,))
+@op("list.set", "oio", "o", writes="item", consumes=(2,))
 def list_set(m: Any, o: int, i: int, v: int) -> int:
     """Put v (its reference is taken over) at index i, in range; the result is the old item, now owned."""
     address = memory.read64(o + LAYOUT.LIST_ITEMS) + 8 * i
     old = memory.read64(address)
     memory.write64(address, v)
     return int(old)
+
+
+@op("list.set_float", "oif", "", writes="item ref alloc", imm="old")
+def list_set_float(m: Any, o: int, i: int, v: float, old: type | None) -> None:
+    """Item i, in range, becomes the float. The end of the old item is known to run no code; `old` is its exact type, where
+    that is known."""
+    box = memory.read64(memory.read64(o + LAYOUT.LIST_ITEMS) + 8 * i)
+    if memory.read64(box + LAYOUT.OB_TYPE) == id(float) and memory.refcount(box) == 1:
+        memory.write64(box + LAYOUT.FLOAT_VALUE, int.from_bytes(struct.pack("<d", v), "little"))
+    else:
+        memory.decref(list_set(m, o, i, memory.new_reference(-(-v))))
+
+
+@op("list.set_int", "oii", "", writes="item ref alloc", imm="old")
+def list_set_int(m: Any, o: int, i: int, v: int, old: type | None) -> None:
+    """The same for an int. Only ints of one digit are written in place, and none of those that exist only once."""
+    box = memory.read64(memory.read64(o + LAYOUT.LIST_ITEMS) + 8 * i)
+    plain = memory.read64(box + LAYOUT.OB_TYPE) == id(int) and memory.refcount(box) == 1
+    cached = LAYOUT.SMALL_INT_MIN <= v <= LAYOUT.SMALL_INT_MAX
+    if plain and memory.read64(box + LAYOUT.INT_TAG) & ~2 == 8 and abs(v) >> LAYOUT.INT_DIGIT_BITS == 0 and not cached:
+        memory.write64(box + LAYOUT.INT_TAG, 10 if v < 0 else 8)
+        memory.write32(box + LAYOUT.INT_DIGITS, abs(v))
+    else:
+        memory.decref(list_set(m, o, i, memory.new_reference(v)))
 
 
 @op("list.append", "oo", "", writes="list alloc", consumes=(1,))
@@ -72,7 +102,7 @@ def list_reverse(m: Any, o: int) -> None:
     memory.object_at(o).reverse()
 
 
-@op("list.atoms", "o", "b", reads="list")
+@op("list.atoms", "o", "b", reads="list item")
 def list_atoms(m: Any, o: int) -> bool:
     """Whether the exact type of every item is one of ATOMS."""
     return all(type(item) in ATOMS for item in memory.object_at(o))
@@ -114,7 +144,7 @@ def tuple_new(m: Any, *items: int) -> int:
     return int(memory.new_reference(made))
 
 
-@op("seq.slice", "oii", "o", reads="list", writes="alloc")
+@op("seq.slice", "oii", "o", reads="list item", writes="alloc")
 def seq_slice(m: Any, o: int, start: int, stop: int) -> int:
     """o[start:stop] of an exact list, tuple, str or bytes: a new reference, or NULL with the exception cleared."""
     result = int(m.capi("PySequence_GetSlice", (o,), (start, stop)))

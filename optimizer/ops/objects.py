@@ -69,6 +69,22 @@ def unbox_float(m: Any, o: int) -> float:
     return float(memory.object_at(o))
 
 
+@op("obj.float_value", "o", "f")
+def float_value(m: Any, o: int) -> float:
+    """The value of what is known to be an exact float. Boxes are written to in place only while nobody can look at them as
+    an object, so for one reference it is always the same."""
+    return float(memory.object_at(o))
+
+
+@op("obj.int_value", "o", "i", guard=True)
+def int_value(m: Any, o: int) -> int:
+    """The value of what is known to be an exact int; leaves where it does not fit 64 bits."""
+    value = memory.object_at(o)
+    if not MIN <= value <= MAX:
+        raise GuardFailed
+    return int(value)
+
+
 @op("obj.unbox_bool", "o", "b", guard=True)
 def unbox_bool(m: Any, o: int) -> bool:
     """The value of True or False; leaves on anything else."""
@@ -126,14 +142,14 @@ DEPTH = 3
 """Levels of lists and tuples that are looked into."""
 
 
-@op("obj.drop_is_safe", "o", "b", reads="ref list")
+@op("obj.drop_is_safe", "o", "b", reads="ref list item")
 def drop_is_safe(m: Any, o: int) -> bool:
     """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
     it is a list or tuple of such things, at most DEPTH deep."""
     return o == 0 or outlives(m, o, 1)
 
 
-@op("obj.outlives", "o", "b", reads="ref list", imm="drops")
+@op("obj.outlives", "o", "b", reads="ref list item", imm="drops")
 def outlives(m: Any, o: int, drops: int) -> bool:
     """Whether dropping `drops` references to o (not NULL) runs no code: it has more of them, or is as harmless as
     `obj.drop_is_safe` wants it."""
