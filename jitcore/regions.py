@@ -240,6 +240,7 @@ class Compiler:
             region.address, region.tier = region.native.address, "reference"
             return
         from .backends.llvm.lower import LowerOptions, direct_name, lower
+        from .backends.llvm.lower_control import without_ticks
 
         start = perf_counter()
         quick = options.opt_level < 3
@@ -259,7 +260,7 @@ class Compiler:
             region.ticks = ctypes.c_int64(options.tier_threshold)
             symbols["ticks"] = ctypes.addressof(region.ticks)
             effort = "quick" if options.opt_level == 1 else "full"
-            region.upgrade = Upgrade(lowered.ir_text, symbols, exports, effort)
+            region.upgrade = Upgrade(without_ticks(lowered.ir_text), symbols, exports, effort)
         self.note("lower", start)
         start = perf_counter()
         region.tier = "none" if quick else "full"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from ...abi import LAYOUT
+from ...abi import LAYOUT, memory
 from ...optimizer.ir import Op
 from ...optimizer.ops.objects import DEPTH
 from .lower_base import NONNULL, TAGS, UNLIKELY, Emitter, lowering, templates
@@ -227,12 +227,20 @@ def drop_text(e: Emitter, o: str, domain: str | None) -> None:
 
 @lowering("obj.incref")
 def incref(e: Emitter, op: Op, o: str) -> None:
-    incref_text(e, o)
+    if not immortal(op):
+        incref_text(e, o)
 
 
 @lowering("obj.drop")
 def drop(e: Emitter, op: Op, o: str) -> None:
-    drop_text(e, o, "heap")
+    if not immortal(op):
+        drop_text(e, o, "heap")
+
+
+def immortal(op: Op) -> bool:
+    """Whether the operand is a constant whose references nobody counts. It stays that for life."""
+    made = op.args[0].producer
+    return isinstance(made, Op) and made.name == "const.o" and memory.is_immortal(id(made.imm[0]))
 
 
 @lowering("obj.shared")
@@ -247,6 +255,8 @@ def shared_text(e: Emitter, o: str) -> str:
 
 @lowering("obj.drop_is_safe")
 def drop_is_safe(e: Emitter, op: Op, o: str) -> str:
+    if getattr(op.args[0].producer, "name", "") in NONNULL:
+        return outlives_text(e, o, 1)
     with e.when(e.let(f"icmp ne ptr {o}, null")) as arm:
         safe = outlives_text(e, o, 1)
     return arm.phi("i1", safe, "true")
