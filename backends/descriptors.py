@@ -31,6 +31,7 @@ from enum import IntEnum
 
 from ..abi import LAYOUT, memory
 from ..optimizer.ir import FrameRec, Graph, Slot, State, Value
+from .exit_buffer import places
 
 KINDS = {"resume": 0, "return": 1, "mismatch": 2, "error": 3, "suspended": 4}
 POISON_WORDS = {"null": 0, "poison": 1, "none": 2, "empty": 3}
@@ -76,11 +77,14 @@ BOXES = {"i": Temp.BOX_INT, "f": Temp.BOX_FLOAT, "b": Temp.BOX_BOOL}
 
 class DescriptorBlock:
     """The words of one exit, at a fixed address as long as this object lives; keeps alive what the words
-    point to."""
+    point to. `places`: the buffer index of each of `state.values()`."""
 
-    __slots__ = ("words", "address", "exit_id", "state", "keep")
+    __slots__ = ("words", "address", "exit_id", "state", "keep", "places")
 
-    def __init__(self, words: list[int], exit_id: int, state: State, keep: list[object]) -> None:
+    def __init__(
+        self, words: list[int], exit_id: int, state: State, keep: list[object], places: tuple[int, ...]
+    ) -> None:
+        self.places = places
         self.words = (ctypes.c_int64 * len(words))(*words)
         self.address = ctypes.addressof(self.words)
         self.exit_id = exit_id
@@ -110,8 +114,8 @@ class DescriptorBlock:
 class Temps:
     """The temp entries under construction."""
 
-    def __init__(self, values: list[Value], keep: list[object]) -> None:
-        self.index = {v: n for n, v in enumerate(values)}
+    def __init__(self, index: dict[Value, int], keep: list[object]) -> None:
+        self.index = index
         self.keep = keep
         self.entries: list[Entry] = []
         self.first: dict[Value | int, int] = {}
@@ -188,12 +192,14 @@ class Temps:
         raise ValueError(f"slot kind {slot.kind!r}")
 
 
-def build(state: State, exit_id: int, hot: int = 0) -> DescriptorBlock:
-    """The descriptor of one exit. Buffer indices are positions in `state.values()`. Raises ValueError or
-    KeyError for a state that the verifier would refuse."""
+def build(state: State, exit_id: int, hot: int = 0, indices: tuple[int, ...] | None = None) -> DescriptorBlock:
+    """The descriptor of one exit. `indices` are the buffer indices of `state.values()` (see `exit_buffer`), by default their
+    positions. Raises ValueError or KeyError for a state that the verifier would refuse."""
     keep: list[object] = []
     values = state.values()
-    temps = Temps(values, keep)
+    if indices is None:
+        indices = tuple(range(len(values)))
+    temps = Temps(dict(zip(values, indices, strict=True)), keep)
     if state.result is not None:
         if state.result.kind in WITH_PARTS:
             raise ValueError("a returned tuple has parts that would come before it; make it with tuple.new")
@@ -205,7 +211,7 @@ def build(state: State, exit_id: int, hot: int = 0) -> DescriptorBlock:
     words = [0, hot, exit_id, KINDS[state.kind], len(temps.entries), len(state.frames)]
     words += [HEADER_WORDS + TEMP_WORDS * len(temps.entries), len(values)]
     words += [word for entry in temps.entries for word in entry]
-    return DescriptorBlock(words + frames, exit_id, state, keep)
+    return DescriptorBlock(words + frames, exit_id, state, keep, indices)
 
 
 def build_all(
@@ -214,10 +220,9 @@ def build_all(
     """Descriptors of every state of the graph, with ids from `exit_ids` (kept in `state.exit_id`)."""
     ids = exit_ids if exit_ids is not None else itertools.count()
     made: dict[State, DescriptorBlock] = {}
-    for state in graph.states():
-        if state not in made:
-            state.exit_id = next(ids)
-            made[state] = build(state, state.exit_id, hot)
+    for state, indices in places(graph).items():
+        state.exit_id = next(ids)
+        made[state] = build(state, state.exit_id, hot, indices)
     return made
 
 

@@ -22,6 +22,7 @@ from weakref import WeakSet
 
 from .abi import LAYOUT, memory
 from .backends.descriptors import DescriptorBlock, build_all
+from .backends.exit_buffer import words
 from .optimizer import passes
 from .optimizer.ir import Graph, State
 from .tracing.decode import code_info
@@ -205,7 +206,7 @@ class Compiler:
         # Under stress the region reads a word that is never 1, while its own stays 1 for the doors.
         found = self.runtime.cell("never") if self.options.invalidate_stress else ctypes.addressof(valid)
         name = f"jitcore_{next(self.serial)}"
-        nbuf = max((len(s.values()) for s in descriptors), default=0) + 1
+        nbuf = words(block.places for block in descriptors.values()) + 1
         region = Region(
             entry.code,
             FUNCTION if entry.function_door else entry.offset,

@@ -96,7 +96,7 @@ def function(e: Emitter, graph: Graph, name: str, functions: list[str]) -> int:
     for source, label, target, edge in pending:
         incoming[target].append((label, [e.texts[v] for v in source.edges[edge].args]))
     body_end = len(e.lines)
-    nbuf = e.exit_blocks()
+    nbuf = e.exit_blocks(graph)
     lines = with_phis(e, starts, incoming, body_end)
     head = region_head(e, name) if graph.signature is None else direct_head(name, graph.signature)
     if e.argument_slots:

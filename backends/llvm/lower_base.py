@@ -22,10 +22,11 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...abi import symbol as c_symbol
 from ...optimizer.ir import Graph, Op, Signature, State, Value
+from ..exit_buffer import Store, places, share, words
 
 TYPES = {"i": "i64", "f": "double", "b": "i1", "o": "ptr"}
 
@@ -305,33 +306,63 @@ class Emitter:
         self.do(f"br label %{self.exit_label(state)}")
         self.start(go)
 
-    def exit_blocks(self) -> int:
-        """Write the exit blocks; returns the largest number of words one of them stores."""
-        most = 0
-        for state, label in self.exits.items():
-            values = state.values()
-            most = max(most, len(values))
-            self.start(label)
-            if self.signature is not None and self.returned(state, self.signature):
-                continue
-            base, at = "%bufp", 0
-            if self.signature is not None:
-                top = self.data("log_top", 0)
-                base, at = self.load("ptr", top, 0, "cell"), 8
-            for n, value in enumerate(values):
-                text, type_ = self.texts[value], TYPES[value.repr]
-                if type_ == "i1":
-                    text, type_ = self.let(f"zext i1 {text} to i64"), "i64"
-                self.store(type_, text, base, 8 * n + at, "buf")
-            descriptor = self.data("d" + label[1:], self.describe(state))
-            if self.signature is None:
-                self.do(f"ret i64 ptrtoint (ptr {descriptor} to i64)")
-                continue
-            self.store("ptr", descriptor, base, 0, "buf")
-            self.store("ptr", self.at(base, 8 * len(values) + 8), top, 0, "cell")
-            pair = direct_result(self.signature)
-            self.do(f"ret {pair} {self.let(f'insertvalue {pair} undef, i64 1, 0')}")
-        return most
+    def exit_blocks(self, graph: Graph) -> int:
+        """Write the exit blocks of the graph's function; returns how many words the buffer must have."""
+        if self.signature is not None:
+            for state, label in self.exits.items():
+                self.start(label)
+                if not self.returned(state, self.signature):
+                    self.record(state, label, self.signature)
+            return max((len(state.values()) for state in self.exits), default=0)
+        table = places(graph)
+        states = [state for state in table if state in self.exits]
+        labels = [self.exits[state] for state in states]
+
+        def leave(descriptor: str, stores: list[Store]) -> Way:
+            for value, at in stores:
+                self.store_word(value, "%bufp", 8 * at)
+            self.do("")
+            return Way(self.current, descriptor, len(self.lines) - 1)
+
+        def leaf(at: int, stores: list[Store]) -> Way:
+            self.start(labels[at])
+            return leave(self.data("d" + labels[at][1:], self.describe(states[at])), stores)
+
+        def node(ways: list[Way], stores: list[Store]) -> Way:
+            return leave(self.meet(ways), stores)
+
+        last = share([list(zip(state.values(), table[state], strict=True)) for state in states], node, leaf)
+        if last:
+            self.do(f"ret i64 {self.let(f'ptrtoint ptr {self.meet(last)} to i64')}")
+        return words(table[state] for state in states)
+
+    def meet(self, ways: list[Way]) -> str:
+        """Start the block where these exits go on; returns the descriptor of the one that was taken."""
+        label = self.label()
+        for way in ways:
+            self.lines[way.end] = f"  br label %{label}"
+        self.start(label)
+        if len(ways) == 1:
+            return ways[0].descriptor
+        return self.let(f"phi ptr {', '.join(f'[ {way.descriptor}, %{way.label} ]' for way in ways)}")
+
+    def record(self, state: State, label: str, signature: Signature) -> None:
+        """Write what a direct function does when it leaves: a record in the log."""
+        top = self.data("log_top", 0)
+        base = self.load("ptr", top, 0, "cell")
+        values = state.values()
+        for n, value in enumerate(values):
+            self.store_word(value, base, 8 * n + 8)
+        self.store("ptr", self.data("d" + label[1:], self.describe(state)), base, 0, "buf")
+        self.store("ptr", self.at(base, 8 * len(values) + 8), top, 0, "cell")
+        pair = direct_result(signature)
+        self.do(f"ret {pair} {self.let(f'insertvalue {pair} undef, i64 1, 0')}")
+
+    def store_word(self, value: Value, base: str, offset: int) -> None:
+        text, type_ = self.texts[value], TYPES[value.repr]
+        if type_ == "i1":
+            text, type_ = self.let(f"zext i1 {text} to i64"), "i64"
+        self.store(type_, text, base, offset, "buf")
 
     def returned(self, state: State, signature: Signature) -> bool:
         """Write the return of a direct function, if it is one of the result that its signature says."""
@@ -352,6 +383,14 @@ class Emitter:
 
     def operands(self, op: Op) -> list[str]:
         return [self.texts[v] for v in op.args]
+
+
+class Way(NamedTuple):
+    """A way out that is not finished: its block, the descriptor, and which line is to be the jump that ends it."""
+
+    label: str
+    descriptor: str
+    end: int
 
 
 def door_code(graph: Graph) -> CodeType | None:

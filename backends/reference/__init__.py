@@ -27,6 +27,7 @@ from ...optimizer.analysis import forcible
 from ...optimizer.ir import Block, Graph, State, Value
 from ...optimizer.registry import GuardFailed
 from ..descriptors import DescriptorBlock
+from ..exit_buffer import words
 from .machine import ROOM, Machine, calls_left
 
 REGION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -124,7 +125,7 @@ class ReferenceRegion:
         self.force = force
         self.own_flag = ctypes.c_int64(1)
         self.valid_flag = valid_flag or ctypes.addressof(self.own_flag)
-        self.nbuf = max((len(state.values()) for state in graph.states()), default=0)
+        self.nbuf = words(block.places for block in descriptors.values())
         self.callback = REGION(self.enter)
         self.address = int(ctypes.cast(self.callback, ctypes.c_void_p).value or 0)
 
@@ -143,12 +144,13 @@ class ReferenceRegion:
             machine.allowed = allowed
             state, values = self.program.run(machine, self.force)
             self.edges.value += machine.edges
-            for n, (name, value) in enumerate(zip(state.values(), values, strict=True)):
-                memory.write64(buf + 8 * n, word(value, name.repr))
+            block = self.descriptors[state]
+            for at, name, value in zip(block.places, state.values(), values, strict=True):
+                memory.write64(buf + 8 * at, word(value, name.repr))
             if machine.pending is not None:
                 self.pending.value = memory.new_reference(machine.pending)
             left.value -= ROOM
-            return self.descriptors[state].address
+            return block.address
         except BaseException:  # any exception at all: see above
             traceback.print_exc()
             sys.stderr.flush()
