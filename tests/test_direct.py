@@ -174,7 +174,7 @@ def test_alike(mode: str, name: str) -> None:
 
 
 def test_recursion_stays_in_native_code() -> None:
-    with Engine(function_threshold=5, threshold=5, background=False) as engine:
+    with Engine(function_threshold=5, threshold=5, background=False, deopt_every=0) as engine:
         for _ in range(10):
             tree(6)
         before = engine.stats().native_entries

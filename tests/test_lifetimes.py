@@ -296,7 +296,7 @@ def test_code_is_not_freed_while_it_runs(engine: Any) -> None:
 
 def test_replaced_code_is_freed() -> None:
     """A hot exit makes the region again; the old one goes with its last exit."""
-    engine = Engine(threshold=3, exit_threshold=3, opt_level=0)
+    engine = Engine(threshold=3, exit_threshold=3, opt_level=0, deopt_every=0)
     engine.enable(everything=False)
 
     def f(n: int) -> int:
@@ -419,7 +419,10 @@ def test_an_invalidated_function_is_made_again(engine: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "engine", [{"stats": True}, {"stats": True, "opt_level": 2}, {"backend": "reference"}], indirect=True, ids=str
+    "engine",
+    [{"deopt_every": 0, "stats": True, **more} for more in ({}, {"opt_level": 2}, {"backend": "reference"})],
+    indirect=True,
+    ids=str,
 )
 def test_native_back_edges_are_counted(engine: Any) -> None:
     def f(n: int) -> int:
