@@ -435,6 +435,10 @@ class Runtime:
         """Call the hook again after that many more events."""
         memory.write64(self.loop_row(code, dst) + S.R_COUNT, max(count, 1))
 
+    def events_left(self, code: CodeType, dst: int) -> int:
+        """How many more events there will be before the hook is called."""
+        return memory.read64(self.loop_row(code, dst) + S.R_COUNT)
+
     def set_never(self, code: CodeType, dst: int) -> None:
         """Let the callback answer DISABLE there from now on; forgotten when the code object dies."""
         row = self.loop_row(code, dst)

@@ -42,6 +42,7 @@ JUMP = sys.monitoring.events.JUMP
 PY_START = sys.monitoring.events.PY_START
 INSTRUCTION = sys.monitoring.events.INSTRUCTION
 ROUNDS = 3
+NEST = 16
 GRANT = 0.25  # seconds of CPU time for better code that every process has
 FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
@@ -588,8 +589,32 @@ class Engine:
         if site.state == "recorded":
             self._compile(site, frame)
             return sys.monitoring.DISABLE if site.state == "refused" and not site.regions else None
+        around = self._loop_around(site) if not site.recordings else None
+        if around is not None:
+            # Its region will have this loop inside. If nothing comes of that, this one gets hot again.
+            self.runtime.set_counter(code, around, 1)  # type: ignore[union-attr]
+            site.recordings = 1
+            return None
         self._record(site, frame, target, ROUNDS)
         return None
+
+    def _loop_around(self, site: LoopSite) -> int | None:
+        """The outermost loop around this one, as the target of its backward jump, that turns often itself: at least once in
+        NEST rounds of this one. Compiling it alone is enough."""
+        from .tracing.decode import code_info
+
+        assert self.runtime is not None
+        code, info = site.code, code_info(site.code)
+        inner, threshold = info.real(site.offset), self._options_of(site.code).threshold
+        best, size = None, 0
+        for ins in info.instructions:
+            body = info.loop_body(ins.target) if ins.op.startswith("JUMP_BACKWARD") else ()
+            if len(body) <= size or inner not in body or info.real(ins.target) == inner or (id(code), ins.target) in self.sites:
+                continue
+            turned = self.counts.get((id(code), ins.target), 0) + threshold - self.runtime.events_left(code, ins.target)
+            if turned * NEST >= threshold:
+                best, size = ins.target, len(body)
+        return best
 
     def _busy(self) -> bool:
         """Whether a recording is under way. One that sits in this thread, in code that it does not follow, while loops get
