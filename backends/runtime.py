@@ -17,6 +17,7 @@ import mmap
 import sys
 import weakref
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from ..abi.pending import blocked_signals
 from .llvm import cache, lowlevel, runtime_doors, runtime_exits, runtime_state, runtime_watch
 from .llvm import runtime_state as S
 from .llvm.jit import Jit
-from .llvm.lowlevel import NativeFunction, translate
+from .llvm.lowlevel import NativeFunction
 
 if TYPE_CHECKING:
     from .reference import ReferenceBackend
@@ -243,7 +244,8 @@ def return_address(code: CodeType) -> int:
 def routine_sources() -> list[bytes]:
     """What the routines' code depends on besides the interpreter's layout."""
     modules: tuple[Any, ...] = (lowlevel, runtime_state, runtime_exits, runtime_doors, runtime_watch)
-    return [module.__spec__.loader.get_source(module.__name__).encode() for module in modules]
+    specs = [module.__spec__ for module in modules] + [find_spec(f"{lowlevel.__name__}_translate")]
+    return [spec.loader.get_source(spec.name).encode() for spec in specs]
 
 
 class Runtime:
@@ -284,6 +286,8 @@ class Runtime:
         name = cache.key([*self.jit.identity("quick"), *routine_sources(), repr(LAYOUT).encode()])
         kept = cache.load(name)
         if kept is None:
+            from .llvm.lowlevel_translate import translate
+
             text = translate(HELPERS.values())
             declared = [
                 line.split("@")[1].split("(")[0].split(" ")[0]

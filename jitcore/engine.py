@@ -43,7 +43,9 @@ PY_START = sys.monitoring.events.PY_START
 INSTRUCTION = sys.monitoring.events.INSTRUCTION
 ROUNDS = 3
 NEST = 16
-GRANT = 0.25  # seconds of CPU time for better code that every process has
+LONG_LOOP = 100
+"""Rounds for each entry, beside which it does not matter how a loop is entered."""
+GRANT = 0.1  # seconds of CPU time for better code that every process has
 FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
 MAX_TRIES = 2
@@ -520,6 +522,9 @@ class Engine:
             self._another_call(site, func)
         elif site.state == "recorded":
             self._compile(site, frame)
+        elif not site.regions and any(r.code is code and r.rounds >= LONG_LOOP for r in self.regions if r.state == "live"):
+            # Its time goes into loops that have native code; a call more or less is nothing to them.
+            self._again(site, LONG_LOOP * self._options_of(code).function_threshold)
         else:
             self._record(site, frame, FUNCTION, 1)
         return None
@@ -747,9 +752,9 @@ class Engine:
         region = self.entries.get(address)
         if region is None or region.upgrade is None or region.state != "live" or self.closed:
             return
-        if not region.asked and region.offset != FUNCTION and self._retire_idle(region):
+        first, region.asked = not region.asked, region.asked or max(region.entry.entries, 1)
+        if first and region.offset != FUNCTION and self._retire_idle(region):
             return
-        region.asked = True
         share = self.options.compile_share / 100
         if self.upgrade_seconds > GRANT + share * process_time():
             region.ticks.value = self._options_of(region.code).tier_threshold  # asks again
@@ -766,14 +771,12 @@ class Engine:
     def _retire_idle(self, region: Region) -> bool:
         """Take a loop's region out where its runs mostly end before the loop has come round once: entering and leaving cost
         more than is done in between (a loop that yields, say, or whose every round has something that is not covered)."""
-        from .backends.llvm.runtime_state import ENTRY_TICKS
-
-        entries, site = region.entry.entries, region.site
-        rounds = self._options_of(region.code).tier_threshold - ENTRY_TICKS * entries
-        if rounds >= entries or site is None:
+        site = region.site
+        if region.rounds >= 1 or site is None:
             return False
+        entries, rounds = region.entry.entries, region.rounds
         self._uninstall(region, "retired")
-        self._refuse("not_profitable", site.name, f"{entries} entries for {max(rounds, 0)} rounds")
+        self._refuse("not_profitable", site.name, f"{entries} entries, {max(rounds, 0):.2f} rounds each")
         if not site.regions:
             site.state, site.reason = "refused", "not_profitable"
             self._again(site, 1)

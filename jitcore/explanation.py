@@ -6,8 +6,9 @@ LLVM knows. A function that was never hot has nothing to show but its refusals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from .records import dataclass, field
 
 if TYPE_CHECKING:
     from .engine import Engine

@@ -175,11 +175,11 @@ class Options:
         True,
     )
     tier_threshold: int = _int(
-        20_000, 1, BIG, "loop iterations in quick code before better code is made (an entry counts as 16)", True
+        100_000, 1, BIG, "loop iterations in quick code before better code is made (an entry counts as 16)", True
     )
     background: bool = _bool(True, "make better code in another thread while the quick code runs")
     compile_share: int = _int(
-        50, 1, 100, "most CPU time for better code, in percent of what the process has used (plus a quarter of a second)"
+        40, 1, 100, "most CPU time for better code, in percent of what the process has used (plus a tenth of a second)"
     )
     backend: str = _choice(
         "llvm reference", "llvm", "what runs regions: native code, or a slow evaluator for checks"

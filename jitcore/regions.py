@@ -14,7 +14,6 @@ import ctypes
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import perf_counter
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from .backends.descriptors import DescriptorBlock, build_all
 from .backends.exit_buffer import words
 from .optimizer import passes
 from .optimizer.ir import Graph, State
+from .records import dataclass, field
 from .tracing.decode import code_info
 from .tracing.entry import door_graph, shape_of
 from .tracing.iteration import WIDTH
@@ -82,8 +82,10 @@ class Region:
     """Of a function without a frame: how it is called directly."""
     direct_address: int = 0
     ticks: Any = None
-    asked: bool = False
-    """Whether the quick code was used enough for better code, at least once."""
+    budget: int = 0
+    """What the ticks began with."""
+    asked: int = 0
+    """Entries after which the ticks were used up, and better code asked for, the first time."""
     upgrade: Upgrade | None = None
     entry: Any = None
     site: LoopSite | None = None
@@ -94,6 +96,18 @@ class Region:
     def name(self) -> str:
         """The place, for reports."""
         return self.site.name if self.site is not None else self.code.co_qualname
+
+    @property
+    def rounds(self) -> float:
+        """How often the loop came round for each entry, as far as the quick code counted; 0 where it did not."""
+        from .backends.llvm.runtime_state import ENTRY_TICKS
+
+        entries = self.entry.entries if self.entry is not None else 0
+        if self.asked:
+            entries, used = self.asked, self.budget
+        else:
+            used = self.budget - self.ticks.value if self.ticks is not None else 0
+        return max(used / entries - ENTRY_TICKS, 0.0) if entries else 0.0
 
     @property
     def ticks_address(self) -> int:
@@ -258,7 +272,7 @@ class Compiler:
         exports = [name] if direct is None else [name, direct_name(name)]
         symbols = {**lowered.symbols, **self.runtime.symbols}
         if 0 < options.opt_level < 3:
-            region.ticks = ctypes.c_int64(options.tier_threshold)
+            region.ticks, region.budget = ctypes.c_int64(options.tier_threshold), options.tier_threshold
             symbols["ticks"] = ctypes.addressof(region.ticks)
             effort = "quick" if options.opt_level == 1 else "full"
             region.upgrade = Upgrade(without_ticks(lowered.ir_text), symbols, exports, effort)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import log
 from .reasons import Reason
+from .records import dataclass, field
 
 ROWS_SHOWN = 12
 

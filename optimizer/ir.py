@@ -19,9 +19,10 @@ that can leave the region carry one. States name values, so passes rewrite them 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from types import CodeType
 from typing import TYPE_CHECKING
+
+from ..records import dataclass, field
 
 if TYPE_CHECKING:
     from .registry import OpInfo

@@ -19,8 +19,9 @@ immediates; a failing guard raises GuardFailed, and nothing may have happened by
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from ..records import dataclass
 
 EvalFn = Callable[..., Any]
 

@@ -8,7 +8,6 @@ must answer with a sentence instead of a crash.
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import gc
 import os
 import subprocess
@@ -19,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from jitcore import abi
+from jitcore import abi, records
 from jitcore.abi import debug_offsets, layout, memory, selftest
 from jitcore.abi.layout import AbiError, Layout
 from jitcore.abi.probing import PROBES, Mismatch, Probe
@@ -50,7 +49,7 @@ def test_other_versions_are_unknown(version: tuple[int, int]) -> None:
 def changed(field: str, value: int | bool) -> Layout:
     """The table of this interpreter with one entry changed."""
     changes: dict[str, Any] = {field: value}
-    return dataclasses.replace(LAYOUT, **changes)
+    return records.replace(LAYOUT, **changes)
 
 
 def wrong_values(field: str, right: int | bool) -> list[int | bool]:
@@ -64,7 +63,7 @@ def wrong_values(field: str, right: int | bool) -> list[int | bool]:
     return [right + delta for delta in (1, 4, 8, -8, 16, 40, 2**40)]
 
 
-FIELDS = [field.name for field in dataclasses.fields(Layout) if field.name != "VERSION"]
+FIELDS = [name for name in records.names(Layout) if name != "VERSION"]
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -97,7 +96,7 @@ def test_another_versions_row_is_refused(version: tuple[int, int]) -> None:
     other = abi.for_version(version)
     assert "VERSION" in str(abi.check(other))
     # also when it claims to be ours, and when the interpreter's own table is not there to tell
-    disguised = dataclasses.replace(other, VERSION=LAYOUT.VERSION)
+    disguised = records.replace(other, VERSION=LAYOUT.VERSION)
     assert abi.check(disguised) is not None
 
 

@@ -23,9 +23,9 @@ from jitcore.backends.llvm.lowlevel import (
     st16,
     st32,
     st64,
-    translate,
     ult,
 )
+from jitcore.backends.llvm.lowlevel_translate import translate
 
 SEVEN = 7
 LAYOUT = types.SimpleNamespace(SIZE=24, TAGGED=False, MISSING="text")

@@ -41,8 +41,8 @@ spec.loader.exec_module(module)
 # What is changed before jitcore starts, and the reason the user is given.
 CHANGES: dict[str, tuple[str, Reason]] = {
     "another layout": (
-        "import dataclasses, jitcore.abi.memory as m, jitcore.abi.selftest as s\n"
-        "s.LAYOUT = dataclasses.replace(m.LAYOUT, FRAME_IP=m.LAYOUT.FRAME_IP + 8)",
+        "import jitcore.records as records, jitcore.abi.memory as m, jitcore.abi.selftest as s\n"
+        "s.LAYOUT = records.replace(m.LAYOUT, FRAME_IP=m.LAYOUT.FRAME_IP + 8)",
         Reason.UNKNOWN_INTERPRETER,
     ),
     "an unknown version": ("import jitcore.abi.selftest as s\ns.LAYOUT = None", Reason.UNKNOWN_INTERPRETER),

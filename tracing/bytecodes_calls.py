@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +19,8 @@ from .versions import CALL_NULL_FIRST, intrinsic_1
 if TYPE_CHECKING:
     from .translate import Translator
 
-NOT_WALKED = (
-    inspect.CO_VARARGS
-    | inspect.CO_VARKEYWORDS
-    | inspect.CO_GENERATOR
-    | inspect.CO_COROUTINE
-    | inspect.CO_ASYNC_GENERATOR
-    | inspect.CO_ITERABLE_COROUTINE
-)
+NOT_WALKED = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200
+"""Flags of code that is not walked into: *args, **kwargs, generators and coroutines of all kinds."""
 
 
 @bytecode("KW_NAMES")

@@ -7,10 +7,10 @@ offset (bytes, as dis and sys.monitoring count). Inline caches are skipped; EXTE
 from __future__ import annotations
 
 import dis
-from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType
 
+from ..records import dataclass
 from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, fast_slots, stored_slots
 
 NO_FALLTHROUGH = frozenset(

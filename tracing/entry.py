@@ -13,12 +13,12 @@ FOR_ITER that comes next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..abi import LAYOUT, memory
 from ..optimizer.ir import Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS
+from ..records import dataclass
 from .decode import Ins
 from .iteration import COUNT_LIMIT
 from .values import (

@@ -26,10 +26,10 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..optimizer.ops.lists import ATOMS
+from ..records import dataclass
 
 Need = Literal["none", "linked", "locals"]
 

@@ -11,10 +11,11 @@ not keep it alive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 from weakref import ref
+
+from ..records import dataclass, field
 
 BIG_INT = "BIG_INT"
 """An exact int that does not fit 64 bits."""

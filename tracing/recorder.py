@@ -15,12 +15,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from ..abi import LAYOUT, memory
 from ..abi.pending import Later, is_the_programs, starts_quietly
+from ..records import dataclass, field
 from .decode import CodeInfo, Ins, code_info
 from .profile import BIG_INT, NULL, TAGGED, Observation, ProfileStore
 from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NO_EVENT

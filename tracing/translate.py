@@ -21,13 +21,13 @@ observations for the same places and every compile sees all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any
 
 from ..optimizer import ops as _ops  # noqa: F401  (fills the registry)
 from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS, GuardFailed
+from ..records import dataclass, field
 from .decode import CodeInfo, Ins, code_info
 from .profile import Observation, ProfileStore
 from .values import (

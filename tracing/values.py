@@ -12,9 +12,8 @@ Object references carry their ownership, because frame states and drops follow f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..optimizer.ir import Value
+from ..records import dataclass
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ import os
 import stat
 from collections.abc import Iterable
 
+try:
+    from _sha2 import sha256  # hashlib would load OpenSSL
+except ImportError:
+    from hashlib import sha256
+
 KEPT = 40
 """Files that stay when a new one is written; the oldest go."""
 DIGEST_BYTES = 32
@@ -30,8 +35,6 @@ def folder() -> str:
 
 def key(parts: Iterable[bytes]) -> str:
     """The name for code made from these parts."""
-    from hashlib import sha256
-
     digest = sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -41,8 +44,6 @@ def key(parts: Iterable[bytes]) -> str:
 
 def load(name: str) -> bytes | None:
     """The code stored under that name, or None."""
-    from hashlib import sha256
-
     place = folder()
     try:
         if not own(os.stat(place)):
@@ -59,8 +60,6 @@ def load(name: str) -> bytes | None:
 
 def store(name: str, code: bytes) -> None:
     """Keep the code under that name, if that is possible."""
-    from hashlib import sha256
-
     place = folder()
     try:
         os.makedirs(place, 0o700, exist_ok=True)

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, NamedTuple
 
 from ...abi import symbol as c_symbol
 from ...optimizer.ir import Graph, Op, Signature, State, Value
+from ...records import dataclass, field
 from ..exit_buffer import Store, places, share, words
 
 TYPES = {"i": "i64", "f": "double", "b": "i1", "o": "ptr"}

@@ -26,7 +26,7 @@ recursion counters, FUNC_VERSION, TYPE_VERSION_TAG and ZIP_STRICT. All else is a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..records import dataclass
 
 VERSIONS = ((3, 12), (3, 13), (3, 14), (3, 15))
 
@@ -35,7 +35,7 @@ class AbiError(RuntimeError):
     """This interpreter does not have what was asked for (an unknown version, a missing C symbol)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Offsets and conventions of one CPython version; the defaults are what all known versions share."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ...abi import LAYOUT, memory
+from ...records import dataclass
 from ..registry import op
 from .objects import outlives
 

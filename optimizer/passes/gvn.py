@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Hashable
-from dataclasses import dataclass
 
+from ...records import dataclass
 from ..analysis import Dominators, predecessors
 from ..ir import Block, Graph, Op, Value
 from ..ops.objects import HARMLESS
@@ -38,7 +38,7 @@ MEMORY_LIMIT = 256
 Key = tuple[Hashable, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Load:
     """What memory is known to hold: for as long as nothing writes to what it `reads`; of items, at which index. A `box` is
     known by the number in it."""
