@@ -45,6 +45,8 @@ ROUNDS = 3
 NEST = 16
 LONG_LOOP = 100
 """Rounds for each entry, beside which it does not matter how a loop is entered."""
+HEAVY = 1000
+"""Rounds in a call, beside which it does not matter that there is a call."""
 GRANT = 0.1  # seconds of CPU time for better code that every process has
 FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
@@ -424,6 +426,7 @@ class Engine:
         self.before = made.counters()
         self.compiler = Compiler(made, self.options, self.profiles)
         self.compiler.direct = self._direct_target
+        self.compiler.heavy = lambda code: self._rounds(code) >= HEAVY
         self.runtime = made
         for code in self.registered.values():
             if id(code) in self.overrides:
@@ -522,12 +525,16 @@ class Engine:
             self._another_call(site, func)
         elif site.state == "recorded":
             self._compile(site, frame)
-        elif not site.regions and any(r.code is code and r.rounds >= LONG_LOOP for r in self.regions if r.state == "live"):
+        elif not site.regions and self._rounds(code) >= LONG_LOOP:
             # Its time goes into loops that have native code; a call more or less is nothing to them.
             self._again(site, LONG_LOOP * self._options_of(code).function_threshold)
         else:
             self._record(site, frame, FUNCTION, 1)
         return None
+
+    def _rounds(self, code: CodeType) -> float:
+        """How often loops come round in one call of the code, as far as its loops' regions tell."""
+        return max((r.rounds for r in self.regions if r.code is code and r.state == "live"), default=0.0)
 
     def _direct_target(self, func: FunctionType) -> DirectTarget | None:
         """The function's code for direct calls, if there is some."""

@@ -185,6 +185,7 @@ class Compiler:
         self.timings: dict[str, float] = {}
         self.unstable: dict[tuple[int, str], int] = {}
         self.direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
+        self.heavy: Callable[[CodeType], bool] = lambda code: False
 
     def is_unstable(self, namespace: dict[str, Any], name: str) -> bool:
         return self.unstable.get((id(namespace), name), 0) >= 3
@@ -197,7 +198,7 @@ class Compiler:
             inline_depth=o.max_inline_depth,
             inline_ops=o.max_inline_size,
         )
-        return translate(entry, self.profiles, limits, self.is_unstable, self.direct)
+        return translate(entry, self.profiles, limits, self.is_unstable, self.direct, self.heavy)
 
     def compile(self, entry: Entry, options: Options | None = None) -> Region:
         """A region for the entry. Raises Refused, TranslationError, CompileError, MemoryError."""

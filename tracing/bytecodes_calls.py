@@ -54,7 +54,9 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
     if own is not None:
         args = [own, *args]
     if isinstance(target, Obj):
-        target = known_target(t, target)
+        target = known_target(t, target, len(t.frame.stack) - npop + operands.index(target), kwnames)
+        if t.block is None:
+            return
     if isinstance(target, Const) and own is None and make_by_call(t, target.obj, args, operands, kwnames or ()):
         return
     if isinstance(target, Const) and not kwnames:
@@ -101,15 +103,31 @@ def closed_builtin(t: Translator, target: object, args: list[AV], npop: int) -> 
     return True
 
 
-def known_target(t: Translator, target: Obj) -> AV:
-    """A callable that was always the same function: checked by identity (the region keeps it alive)."""
+def known_target(t: Translator, target: Obj, at: int, kwnames: tuple[str, ...] | None) -> AV:
+    """A callable that was always one of a few functions: checked by identity (the region keeps them alive). With more than
+    one left the block ends in a branch, and the same call is done again on both sides, with one function less to
+    choose from. `at`: the callable's place on the stack."""
     obs = t.observation()
-    callees = list(getattr(obs, "callees", ()) or ()) if obs is not None else []
-    if len(callees) == 1 and type(callees[0]) is FunctionType and not getattr(obs, "megamorphic", False):
-        t.guard(t.emit("obj.is", target.value, t.const_o(callees[0])))
-        if target.owner is OWNED:
-            return target
-        return Const(callees[0])
+    callees = obs.callees if obs is not None and not obs.megamorphic else []
+    if not callees or any(type(one) is not FunctionType for one in callees):
+        return target
+    checks = [(one, t.emit("obj.is", target.value, t.const_o(one))) for one in callees]
+    checks = [(one, check) for one, check in checks if t.checked.get((check, "b")) is not False]
+    if not checks or len(checks) > 1 and (kwnames or target.owner is OWNED):
+        return target
+    func, check = checks[0]
+    if len(checks) == 1:
+        t.guard(check)
+        return target if target.owner is OWNED else Const(func)
+
+    def is_it() -> None:
+        t.frame.stack[at] = Const(func)
+
+    def is_not() -> None:
+        t.checked[check, "b"] = False
+
+    assert t.ins is not None
+    t.split(check, (t.ins.start, True, is_it), (t.ins.start, True, is_not), again=True)
     return target
 
 
@@ -139,7 +157,7 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
     if len(t.frames) > t.limits.inline_depth or any(f.code is code for f in t.frames):
         return False
     info = code_info(code)
-    if len(info.instructions) > t.limits.inline_ops or t.profiles.is_excluded(code):
+    if len(info.instructions) > t.limits.inline_ops or t.profiles.is_excluded(code) or t.memory.heavy(code):
         return False
     caller = t.frame
     caller.call = ins

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from ..optimizer.ops.lists import ATOMS
+from .arrays import load_item, observed_code, store_item
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed, closed_status, compare, known_kind, may_be_atoms
 from .decode import Ins
@@ -61,6 +62,9 @@ def subscript(t: Translator, ins: Ins) -> None:
         t.drop(container)
         t.push(item)
         return
+    code = observed_code(t, kind)
+    if code and load_item(t, container, key, code):
+        return
     text = kind in (str, bytes) and known_kind(t, key, t.expected(1)) in (int, bool)
     if text or kind in (str, bytes, tuple, list) and t.type_of(key) is slice:
         if text:
@@ -92,6 +96,9 @@ def store_subscript(t: Translator, ins: Ins) -> None:
             t.emit("obj.drop", t.emit("list.set", base, at, t.owned_value(value)))
         t.drop(key)
         t.drop(container)
+        return
+    code = observed_code(t, kind)
+    if code and store_item(t, container, key, value, code):
         return
     t.opaque_status("PyObject_SetItem", [container, key, value], npop=3)
     t.end_opaque()

@@ -29,7 +29,7 @@ MAX_CALLEES = 4
 class Observation:
     """One bytecode. `operands` has a set of kinds for each recorded operand, deepest first; `taken` counts jumps to the
     target (for FOR_ITER: exhaustion), `not_taken` the times execution went on behind the bytecode. `items` has the types of
-    the items of list and tuple operands of calls and membership tests."""
+    the items of list and tuple operands of calls and membership tests, and the typecodes of subscripted arrays."""
 
     operands: list[set[Any]] = field(default_factory=list)
     results: set[Any] = field(default_factory=set)

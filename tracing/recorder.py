@@ -19,6 +19,7 @@ from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, Method
 from typing import Any
 
 from ..abi import LAYOUT, memory
+from ..abi.arrays import array_type
 from ..abi.pending import Later, is_the_programs, starts_quietly
 from ..records import dataclass, field
 from .decode import CodeInfo, Ins, code_info
@@ -60,6 +61,7 @@ OPERANDS: dict[str, int] = {
 }
 ITEMS_LOOKED_AT = 64
 CALLS = {"CALL": 2, "CALL_KW": 3}
+SUBSCRIPTS = frozenset({"BINARY_SUBSCR", "BINARY_OP", "STORE_SUBSCR"})
 BRANCHES = frozenset(
     {"POP_JUMP_IF_TRUE", "POP_JUMP_IF_FALSE", "POP_JUMP_IF_NONE", "POP_JUMP_IF_NOT_NONE", "FOR_ITER"}
 )
@@ -276,6 +278,8 @@ class Recorder:
                 self.callee(seen, words)
             if extra is not None or ins.op == "CONTAINS_OP":
                 seen.items.update(kind for word in words for kind in item_kinds(word))
+            elif ins.op in SUBSCRIPTS:
+                seen.items.update(typecode(words[wanted - 2]))
         if ins.op in ("RETURN_VALUE", "RETURN_CONST"):
             self.last.pop(frame, None)
             if frame == self.root:
@@ -340,6 +344,12 @@ def item_kinds(word: int) -> set[Any]:
     if kind_of(word) not in (list, tuple):
         return set()
     return {type(item) for item in memory.object_at(memory.slot_object(word))[:ITEMS_LOOKED_AT]}
+
+
+def typecode(word: int) -> str:
+    """The typecode of the array that the slot holds; '' for anything else."""
+    kind = array_type()
+    return memory.object_at(memory.slot_object(word)).typecode if kind is not None and kind_of(word) is kind else ""
 
 
 def landing(info: CodeInfo, offset: int) -> int:

@@ -58,6 +58,9 @@ LIST_ITERATOR: type = type(iter([]))
 TUPLE_ITERATOR: type = type(iter(()))
 SEQUENCE_OF: dict[type, type] = {LIST_ITERATOR: list, TUPLE_ITERATOR: tuple}
 
+MAX_TYPES = 3
+"""Types of an operand that get paths of their own."""
+
 ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "LOAD_FAST_AND_CLEAR")
 """Beginnings of the names of bytecodes behind which nothing from before them is done again."""
 
@@ -72,6 +75,15 @@ class Leave(Exception):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
+
+
+class Branch(Exception):
+    """Raised by a bytecode's function before it had any effect: what it does depends on whether an operand is of this type.
+    The bytecode is done again on both sides of a check."""
+
+    def __init__(self, av: Obj, kind: type) -> None:
+        super().__init__(av, kind)
+        self.av, self.kind = av, kind
 
 
 class Restart(Exception):
@@ -245,6 +257,8 @@ class Pending:
     before: list[AV]
     late: bool = False
     """Whether the bytecode has had its effect: no way back, so `action` is taken even on a side never seen."""
+    again: bool = False
+    """Whether this is the same bytecode once more, with more known: not a place to meet others."""
 
 
 class Translator:
@@ -549,18 +563,44 @@ class Translator:
         self.constants[id(expected)] = expected
         self.guard(self.emit("obj.type_is", av.value, imm=(expected,)))
         av.type = expected
+        self.learn_type(av.value, expected)
+
+    def learn_type(self, value: Value, kind: type) -> None:
+        """The object is of that type, in whichever slots it is: a local that is a number from here on meets others as one."""
+        for av in self.all_slots():
+            if isinstance(av, Obj) and av.value is value:
+                av.type = kind
 
     def specialise(self, av: AV, kinds: set[Any]) -> type | None:
-        """av's exact type: known, or the single one observed (checked now). None where several were seen."""
+        """av's exact type: known, or the single one observed (checked now), or one of a few (on a path of its own). None where
+        too many were seen."""
         known = self.type_of(av)
         if known is not None:
             return known
-        if isinstance(av, Obj) and len(kinds) == 1:
-            kind = next(iter(kinds))
-            if isinstance(kind, type) and kind is not slice:  # only of slices made here is it known that they die quietly
-                self.ensure_type(av, kind)
-                return kind
+        kind = self.choose(av, kinds) if isinstance(av, Obj) else None
+        if kind is not None and kind is not slice:  # only of slices made here is it known that they die quietly
+            self.ensure_type(av, kind)
+            return kind
         return None
+
+    def choose(self, av: Obj, kinds: Iterable[Any]) -> type | None:
+        """The one type that is left to check for, of those observed. Raises Branch for an operand on the stack where more are
+        left, and returns None where that cannot be done."""
+        kinds = list(kinds)
+        if len(kinds) == 1:
+            return kinds[0] if isinstance(kinds[0], type) else None
+        if not 1 < len(kinds) <= MAX_TYPES or not all(isinstance(kind, type) for kind in kinds) or slice in kinds:
+            return None
+        if self.effect or not any(av is one for one in self.before):
+            return None
+        left = []
+        for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
+            self.constants[id(kind)] = kind
+            if self.checked.get((self.emit("obj.type_is", av.value, imm=(kind,)), "b")) is not False:
+                left.append(kind)
+        if len(left) > 1:
+            raise Branch(av, left[0])
+        return left[0] if left else None
 
     def number(self, av: AV, kinds: set[Any] = frozenset()) -> Num | None:  # type: ignore[assignment]
         """av as an unboxed number, or None where it is (or was seen as) anything else. Ints beyond 64 bits are None."""
@@ -578,13 +618,14 @@ class Translator:
         if not isinstance(av, Obj):
             return None
         kind_: Any = av.type
-        if kind_ is None and len(kinds) == 1:
-            kind_ = next(iter(kinds))
+        if kind_ is None and (len(kinds) == 1 or all(kind in NUMBERS for kind in kinds)):
+            kind_ = self.choose(av, kinds)
         if kind_ in NUMBERS and not (kind_ is int and av.type is None and not kinds):
             if kind_ is int and self.big(kinds):
                 return None
             value = self.unbox(av, kind_, None)
             av.type = kind_
+            self.learn_type(av.value, kind_)
             return Num(value)
         return None
 
@@ -1012,12 +1053,28 @@ class Translator:
             handler(self, ins)
             if ins.op.startswith(ASSIGNS):
                 self.resume = None
+        except Branch as branch:
+            self.frame.stack[:] = self.before
+            self.branch_on_type(ins, branch.av, branch.kind)
         except Leave as leave:
             if self.effect:
                 raise TranslationError(f"{ins.op} left after an effect: {leave.reason}") from leave
             self.refusals.setdefault(f"{self.frame.code.co_qualname}:{ins.line}", f"{leave.reason}: {leave.detail or ins.op}")
             self.frame.stack[:] = self.before
             self.leave(leave.reason)
+
+    def branch_on_type(self, ins: Ins, av: Obj, kind: type) -> None:
+        """End the block: on one side av is of the type, on the other it is not."""
+        check = self.emit("obj.type_is", av.value, imm=(kind,))
+
+        def is_it() -> None:
+            self.learn_type(av.value, kind)
+            self.checked[check, "b"] = True
+
+        def is_not() -> None:
+            self.checked[check, "b"] = False
+
+        self.split(check, (ins.start, True, is_it), (ins.start, True, is_not), again=True)
 
     def branch(self, cond: Value, taken: int, not_taken: int, likely: Callable[[bool], bool]) -> None:
         """End the block with a two-way branch to bytecode offsets; a side that was never observed is a cold exit. The
@@ -1030,10 +1087,11 @@ class Translator:
         ends = [(target, likely(which), None) for which, target in ((True, taken), (False, not_taken))]
         self.split(cond, ends[0], ends[1])
 
-    def split(self, cond: Value, yes: Side, no: Side, late: bool = False) -> None:
+    def split(self, cond: Value, yes: Side, no: Side, late: bool = False, again: bool = False) -> None:
         """End the block with a branch. A side is (bytecode offset, whether it was ever seen, what to do first); without an
         offset, or where its preparation leaves, the interpreter does the current bytecode again. That cannot be after
-        an effect: then (`late`) preparations neither leave nor are left out."""
+        an effect: then (`late`) preparations neither leave nor are left out. `again`: both sides are this bytecode, to be
+        done with what is then known."""
         known = self.known.get(cond)
         start = self.current
         edges = []
@@ -1046,7 +1104,7 @@ class Translator:
             facts = (dict(self.cse), dict(self.checked), dict(self.known))
             frames = [f.clone() for f in self.frames]
             reached = seen or known is not None
-            self.work.append(Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late))
+            self.work.append(Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late, again))
         if known is not None:
             start.jump(edges[0].block, [])
         else:
@@ -1077,7 +1135,7 @@ class Translator:
             ins = side.ins
             branch = (self.frame.code, ins.offset, side.offset != ins.next) if ins is not None else None
             self.leave("cold", side.offset, branch=branch)
-        elif self.in_body(side.offset) and self.frame.info.is_merge(side.offset):
+        elif not side.again and self.in_body(side.offset) and self.frame.info.is_merge(side.offset):
             self.arrive(side.offset)
         else:
             self.walk(side.offset)
@@ -1097,6 +1155,8 @@ class Memory:
     poison_call: Callable[[Ins], tuple[str, ...]] = lambda ins: ()
     poison_operands: Callable[[Ins, int], tuple[Slot, ...]] = lambda ins, n: ()
     direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
+    heavy: Callable[[CodeType], bool] = lambda code: False
+    """Whether a call of this code spends so long in loops of its own that nothing is gained by walking into it."""
 
 
 def owned_parts(av: AV) -> list[Obj]:
@@ -1229,6 +1289,7 @@ def translate(
     limits: Limits | None = None,
     is_unstable: Callable[[dict[str, Any], str], bool] = lambda namespace, name: False,
     direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None,
+    heavy: Callable[[CodeType], bool] = lambda code: False,
 ) -> Translation:
     """Make the graph of a region.
 
@@ -1237,7 +1298,7 @@ def translate(
     from .poison import poison_call, poison_operands
 
     limits = limits or Limits()
-    memory = Memory(is_unstable, poison_call=poison_call, poison_operands=poison_operands, direct=direct)
+    memory = Memory(is_unstable, poison_call=poison_call, poison_operands=poison_operands, direct=direct, heavy=heavy)
     for attempt in range(limits.restarts):
         translator = Translator(entry, profiles, limits, memory)
         try:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ...optimizer.analysis import forcible
 from ...optimizer.ir import Block, Graph, Signature, State
 from . import (
+    lower_arrays,
     lower_call,
     lower_control,
     lower_direct,
@@ -27,6 +28,7 @@ from .lower_base import LOWERINGS, METADATA, TYPES, Emitter, Lowered, LowerOptio
 __all__ = ["LOWERINGS", "Lowered", "LowerOptions", "explain", "lower"]
 
 DOMAIN_MODULES = (
+    lower_arrays,
     lower_call,
     lower_control,
     lower_direct,

@@ -76,6 +76,7 @@ DOMAINS = {
     "str": "heap",
     "tuple": "heap",
     "field": "heap",
+    "raw": "heap",  # items of arrays
     "counted": "heap",  # what growing or shrinking a list touches: the two below
     "ref": "counted",
     "list": "counted",
@@ -427,7 +428,7 @@ class Arm:
         return self.e.let(f"phi {type_} [ {inside}, %{self.after} ], [ {outside}, %{self.before} ]")
 
 
-ALIGN = {"i64": 8, "double": 8, "ptr": 8, "i32": 4, "i16": 2, "i8": 1}
+ALIGN = {"i64": 8, "double": 8, "ptr": 8, "float": 4, "i32": 4, "i16": 2, "i8": 1}
 
 
 def double(value: float) -> str:
