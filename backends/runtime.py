@@ -43,6 +43,7 @@ HELPERS: dict[str, NativeFunction] = {
     "box_float": runtime_exits.box_float,
     "box_bool": runtime_exits.box_bool,
     "harmless": runtime_exits.harmless,
+    "part_harmless": runtime_exits.part_harmless,
     "take": runtime_exits.helper_take,
     "drop": runtime_exits.helper_drop,
     "run_exit": runtime_exits.run_exit,
@@ -108,7 +109,7 @@ CELLS = {
     "native_edges": S.N_NATIVE_EDGES,
     "never": S.NEVER,
 }
-ROUTINES = ("harmless",)
+ROUTINES = ("harmless", "part_harmless")
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {
     "hot_loop": S.HOOK_LOOP,
@@ -283,7 +284,8 @@ class Runtime:
     def _compile(self) -> Any:
         """The routines' code, from the disk if it is there: the names of its symbols, a zero byte, object code."""
         names = [function.name for function in HELPERS.values()]
-        name = cache.key([*self.jit.identity("quick"), *routine_sources(), repr(LAYOUT).encode()])
+        build = repr((LAYOUT, sys.version, runtime_state.COUNTS_ALL_REFERENCES)).encode()
+        name = cache.key([*self.jit.identity("quick"), *routine_sources(), build])
         kept = cache.load(name)
         if kept is None:
             from .llvm.lowlevel_translate import translate

@@ -34,9 +34,8 @@ else:
 def names(cls: type) -> list[str]:
     """The fields of a record class."""
     found: dict[str, None] = {}
-    for base in reversed(cls.__mro__):
-        if base is not object:
-            found.update(dict.fromkeys(vars(base).get("__annotations__") or getattr(base, "__annotations__", ())))
+    for base in reversed(cls.__mro__[:-1]):
+        found.update(dict.fromkeys(base.__annotations__))
     return list(found)
 
 
@@ -66,7 +65,7 @@ def _functions(cls: type, frozen: bool, eq: bool) -> dict[str, Any]:
     head, body = ["self"], ["pass"]
     fields = names(cls)
     for name in fields:
-        default = getattr(cls, name, _MISSING)
+        default: Any = getattr(cls, name, _MISSING)
         value = name
         if default is not _MISSING:
             head.append(f"{name}=default_{name}")

@@ -11,6 +11,8 @@
 5. A mismatch state changes nothing at all, so no operation with effects may come before it.
 6. References: along a block a value is not consumed, or stolen by a state, more often than it was owned
    (once, if its operation makes a new reference, plus once per incref anywhere).
+7. Nor is one lost: where a guard may leave, references made since the block began were consumed, or the state has
+   them. (That an operation made nothing is asked by a guard on its result, which is excepted.)
 """
 
 from __future__ import annotations
@@ -257,19 +259,35 @@ class Verifier:
                     owned[op.args[0]] += 1
         for block in self.order:
             gone: Counter[Value] = Counter()
+            held: Counter[Value] = Counter()
             for op in block.ops:
                 self.where = f"{block.label}: {show_op(op)}"
                 if op.state is not None:
-                    self.steals(op.state, owned, gone)
+                    taken = self.steals(op.state, owned, gone)
+                    if op.state.kind == "resume":
+                        self.kept(op, held, taken)
                 for value in op.consumed():
                     gone[value] += 1
+                    held[value] -= 1
                     if gone[value] > owned[value] + makes_reference(value):
                         self.fail(f"{value} is consumed more often than it is owned")
+                if op.name == "obj.incref" and op.args[0] in held:
+                    held[op.args[0]] += 1
+                if op.result is not None and op.result.repr == "o" and op.info.writes:
+                    held[op.result] = 1
             if block.state is not None:
                 self.where = f"{block.label}: exit {show_state(block.state)}"
                 self.steals(block.state, owned, gone)
 
-    def steals(self, state: State, owned: Counter[Value], gone: Counter[Value]) -> None:
+    def kept(self, op: Op, held: Counter[Value], taken: Counter[Value]) -> None:
+        """Rule 7."""
+        asked = op.args[0].producer if op.name == "guard" else None
+        made = asked.args[0] if isinstance(asked, Op) and asked.name == "obj.is_null" else None
+        for value, times in held.items():
+            if times > taken[value] and value is not made:
+                self.fail(f"{value} is lost where this leaves")
+
+    def steals(self, state: State, owned: Counter[Value], gone: Counter[Value]) -> Counter[Value]:
         taken: Counter[Value] = Counter()
         work = top_slots(state)
         while work:
@@ -280,6 +298,7 @@ class Verifier:
         for value, times in taken.items():
             if times + gone[value] > owned[value] + makes_reference(value):
                 self.fail(f"{value} is stolen more often than it is owned")
+        return taken
 
 
 def same_place(known: Key, key: Key) -> bool:

@@ -122,8 +122,8 @@ def test_fold_branch_and_not() -> None:
 def test_fold_boxes_and_types() -> None:
     same(
         "fold",
-        f"""block a(): %0:b = poll %1:i = int.from_bool %0 %2:o = obj.box_int %1 %3:i = obj.unbox_int %2 {X}
-            %4:b = obj.type_is %2 [type=@int] guard %4 [expected=True] {X} %5:i = const.i [value=0]
+        f"""block a(): %0:b = poll %1:i = int.from_bool %0 %2:o = obj.box_int %1 %3:i = obj.unbox_int %2 {X.replace("[]", "[steal %2]")}
+            %4:b = obj.type_is %2 [type=@int] guard %4 [expected=True] {X.replace("[]", "[steal %2]")} %5:i = const.i [value=0]
             %6:b = int.ne %3, %5 %7:o = const.o [object=@five] %8:b = obj.type_is %7 [type=@float]
             EXIT {{0: steal %2}} [box %6, box %8]""",
         """block a(): %0:b = poll %1:i = int.from_bool %0 %2:o = obj.box_int %1
@@ -326,7 +326,7 @@ def test_jumps_keep_loops() -> None:
 )
 def test_refcount(between: str, cancelled: bool) -> None:
     body = f"""block a(): %0:o = frame.local [slot=0] %1:o = frame.local [slot=1]
-      %2:o = frame.take_stack [depth=0]
+      %2:o = {"frame.stack" if "else" in between else "frame.take_stack"} [depth=0]
         obj.incref %0 {between} obj.drop %0 EXIT {{}} []"""
     if (
         "append" in between

@@ -88,7 +88,7 @@ def test_rejects(body: str, message: str) -> None:
         check(body)
 
 
-CALL = '%9:o = call.object %0 [function="PyObject_Repr", extra=()]'
+CALL = '%9:o = call.object %0 [function="PyObject_Repr", extra=()] obj.drop %9'
 
 
 def test_state_before_after_an_effect() -> None:
@@ -114,6 +114,20 @@ def test_mismatch_changes_nothing() -> None:
     with pytest.raises(VerifyError, match="mismatch state after"):
         check(f"""block a(): frame.lower_stack [depth=0] %0:b = frame.stack_unique [depth=0]
                   guard %0 [expected=True] else mismatch before "x" {EXIT}""")
+
+
+def test_no_reference_is_lost() -> None:
+    """Where a guard leaves, what was made in the block is gone or goes along; that nothing was made is no loss."""
+    head = 'block a(): %0:o = frame.local [slot=0] %1:b = obj.is_null %0 %2:o = call.closed %0 [function="PyObject_Str", extra=()]'
+    leave = 'guard %1 [expected=False] else resume before "x" frame @f+4 call 4 {}'
+    with pytest.raises(VerifyError, match="lost"):
+        check(f"{head} {leave} [] obj.drop %2 {EXIT}")
+    with pytest.raises(VerifyError, match="lost"):
+        check(f"{head} obj.incref %2 obj.drop %2 {leave} [] obj.drop %2 {EXIT}")
+    check(f"{head} {leave} [steal %2] obj.drop %2 {EXIT}")
+    check(f"{head} obj.drop %2 {leave} [] {EXIT}")
+    check(f"{head} frame.store_local %2 [slot=0] {leave} [] {EXIT}")
+    check(f"{head} %3:b = obj.is_null %2 {leave.replace('%1', '%3')} [] obj.drop %2 {EXIT}")
 
 
 def test_references() -> None:

@@ -12,6 +12,7 @@ from . import (  # noqa: F401
     bytecodes_containers,
     bytecodes_flow,
     bytecodes_numbers,
+    bytecodes_slices,
     bytecodes_stack,
     bytecodes_text,
     iteration,

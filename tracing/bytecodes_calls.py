@@ -275,7 +275,7 @@ def call_intrinsic_1(t: Translator, ins: Ins) -> None:
         t.push(Num(as_int(t, number)) if number.repr == "b" else number.copy())
     elif what == "INTRINSIC_LIST_TO_TUPLE" and isinstance(av, Obj) and t.type_of(av) is list and av.owner is OWNED:
         made = t.emit("call.closed", av.value, imm=("PyList_AsTuple", ()))
-        t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.state())
+        t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.retry_state())
         t.pop()
         t.emit("obj.drop", av.value)  # the tuple holds the items as well
         t.push(Obj(made, tuple, OWNED))

@@ -259,13 +259,15 @@ def closed_call(
     # Dropping a box is no effect anybody sees, so the state before the bytecode still holds.
     t.effect = False
     failed = t.emit("int.lt", result, t.const_i(0)) if result.repr == "i" else t.emit("obj.is_null", result)
-    t.emit("guard", failed, imm=(False,), state=t.state())
+    t.emit("guard", failed, imm=(False,), state=t.retry_state())
     del t.frame.stack[len(t.frame.stack) - npop :]
     for av in dropped:
         t.drop(av)
-    if result.repr == "o":
-        made = Obj(result, result_type, OWNED)
-        t.push(Num(t.emit("obj.is", result, t.const_o(True))) if result_type is bool else made)
+    if result.repr == "o" and result_type is bool:
+        t.push(Num(t.emit("obj.is", result, t.const_o(True))))
+        t.emit("obj.drop", result)
+    elif result.repr == "o":
+        t.push(Obj(result, result_type, OWNED))
     return result
 
 

@@ -725,6 +725,12 @@ class Translator:
         self.resume = self.current, len(self.frames), state
         return state
 
+    def retry_state(self) -> State:
+        """The state before the current bytecode, for an operation that makes something and failed: nothing was done. Later
+        guards do not share it, because what was made has to go somewhere."""
+        assert self.ins is not None
+        return self.frame_state(self.ins.start, self.before, reason="guard")
+
     def suspended_state(self) -> State:
         """The state of all frames while the innermost one waits for the call it does: operands gone, no result yet."""
         call = self.frame.call

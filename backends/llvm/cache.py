@@ -18,7 +18,7 @@ import stat
 from collections.abc import Iterable
 
 try:
-    from _sha2 import sha256  # hashlib would load OpenSSL
+    from _sha2 import sha256  # type: ignore[import-not-found]  # hashlib would load OpenSSL
 except ImportError:
     from hashlib import sha256
 

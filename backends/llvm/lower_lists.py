@@ -8,8 +8,9 @@ from collections.abc import Callable
 from ...abi import LAYOUT
 from ...optimizer.ir import Op
 from ...optimizer.ops.lists import ATOMS
+from ...optimizer.ops.objects import DEPTH
 from .lower_base import LIKELY, TAGS, UNLIKELY, Emitter, lowering
-from .lower_objects import box_int, count_type, drop_text, incref_text, is_cached, type_equals
+from .lower_objects import count_type, drop_text, incref_text, int_box_text, is_cached, type_equals
 
 
 @lowering("list.len")
@@ -69,7 +70,7 @@ def list_set_int(e: Emitter, op: Op, o: str, i: str, v: str) -> None:
         e.store("i64", e.let(f"or i64 {sign}, 8"), old, LAYOUT.INT_TAG, "int")
         e.store("i32", e.let(f"trunc i64 {size} to i32"), old, LAYOUT.INT_DIGITS, "int")
 
-    write_box(e, op, fits, in_place, lambda: box_int(e, op, v), address, old)
+    write_box(e, op, fits, in_place, lambda: int_box_text(e, v), address, old)
 
 
 def write_box(
@@ -215,10 +216,63 @@ no:
 @lowering("seq.slice")
 def seq_slice(e: Emitter, op: Op, o: str, start: str, stop: str) -> str:
     function = e.function("PySequence_GetSlice", "ptr", "ptr, i64, i64")
-    made = e.let(f"call ptr {function}(ptr {o}, i64 {start}, i64 {stop})")
+    return cleared(e, e.let(f"call ptr {function}(ptr {o}, i64 {start}, i64 {stop})"))
+
+
+@lowering("list.slice")
+def list_slice(e: Emitter, op: Op, o: str, start: str, stop: str) -> str:
+    function = e.function("PyList_GetSlice", "ptr", "ptr, i64, i64")
+    return cleared(e, e.let(f"call ptr {function}(ptr {o}, i64 {start}, i64 {stop}){TAGS['alloc']}"))
+
+
+def cleared(e: Emitter, made: str) -> str:
+    """What was made, without the exception where it was not."""
     with e.when(e.let(f"icmp eq ptr {made}, null"), UNLIKELY):
         e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
     return made
+
+
+@lowering("list.take")
+def list_take(e: Emitter, op: Op, o: str, start: str, count: str) -> str:
+    helper(e, "jc_take", "ptr", "ptr %list, i64 %start, i64 %count, i64 %step", take)
+    return cleared(e, e.let(f"call ptr @jc_take(ptr {o}, i64 {start}, i64 {count}, i64 {op.imm[0]}){TAGS['alloc']}"))
+
+
+def take(e: Emitter) -> str:
+    made = e.let(f"call ptr {e.function('PyList_New', 'ptr', 'i64')}(i64 %count)")
+    some = e.let(f"and i1 {e.let(f'icmp ne ptr {made}, null')}, {e.let('icmp sgt i64 %count, 0')}")
+    with e.when(some):
+        source, target = e.load("ptr", "%list", LAYOUT.LIST_ITEMS, "items"), e.load("ptr", made, LAYOUT.LIST_ITEMS, "items")
+        before, loop, done = e.current, e.label(), e.label()
+        e.do(f"br label %{loop}")
+        e.start(loop)
+        first = len(e.lines)
+        n, at = e.fresh(), e.fresh()
+        one = e.load("ptr", e.let(f"getelementptr ptr, ptr {source}, i64 {at}"), 0, "item")
+        incref_text(e, one)
+        e.store("ptr", one, e.let(f"getelementptr ptr, ptr {target}, i64 {n}"), 0, "item")
+        following, next_at = e.let(f"add i64 {n}, 1"), e.let(f"add i64 {at}, %step")
+        e.lines[first:first] = [
+            f"  {n} = phi i64 [ 0, %{before} ], [ {following}, %{e.current} ]",
+            f"  {at} = phi i64 [ %start, %{before} ], [ {next_at}, %{e.current} ]",
+        ]
+        e.do(f"br i1 {e.let(f'icmp slt i64 {following}, %count')}, label %{loop}, label %{done}")
+        e.start(done)
+    return f"ptr {made}"
+
+
+@lowering("list.part_is_safe")
+def list_part_is_safe(e: Emitter, op: Op, o: str, start: str, stop: str) -> str:
+    routine = e.routine("jc_part_harmless", "i64", "ptr, i64, i64, i64")
+    answer = e.let(f"call i64 {routine}(ptr {o}, i64 {start}, i64 {stop}, i64 {DEPTH})")
+    return e.let(f"icmp ne i64 {answer}, 0")
+
+
+@lowering("list.set_part")
+def list_set_part(e: Emitter, op: Op, o: str, start: str, stop: str, other: str) -> str:
+    function = e.function("PyList_SetSlice", "i32", "ptr, i64, i64, ptr")
+    status = e.let(f"call i32 {function}(ptr {o}, i64 {start}, i64 {stop}, ptr {other})")
+    return e.let(f"sext i32 {status} to i64")
 
 
 def helper(e: Emitter, name: str, result: str, params: str, write: object) -> None:

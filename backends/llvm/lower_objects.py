@@ -59,11 +59,15 @@ def type_is(e: Emitter, op: Op, o: str) -> str:
 @lowering("obj.unbox_int")
 def unbox_int(e: Emitter, op: Op, o: str) -> str:
     exact_type(e, op, o, int)
-    return int_value(e, op, o)
+    return int_text(e, op, o)
 
 
 @lowering("obj.int_value")
 def int_value(e: Emitter, op: Op, o: str) -> str:
+    return int_text(e, op, o)
+
+
+def int_text(e: Emitter, op: Op, o: str) -> str:
     """One digit inline (sign in the tag: 0 positive, 1 zero, 2 negative), more in a helper."""
     e.helpers["jc_wide_int"] = wide_int()
     tag = e.load("i64", o, LAYOUT.INT_TAG, "int")
@@ -121,7 +125,7 @@ fail:
 @lowering("obj.unbox_float")
 def unbox_float(e: Emitter, op: Op, o: str) -> str:
     exact_type(e, op, o, float)
-    return float_value(e, op, o)
+    return e.load("double", o, LAYOUT.FLOAT_VALUE, "float")
 
 
 @lowering("obj.float_value")
@@ -139,7 +143,11 @@ def unbox_bool(e: Emitter, op: Op, o: str) -> str:
 
 @lowering("obj.box_int")
 def box_int(e: Emitter, op: Op, a: str) -> str:
-    """Ints that exist once lie side by side."""
+    return int_box_text(e, a)
+
+
+def int_box_text(e: Emitter, a: str) -> str:
+    """A reference to the int. Ints that exist once lie side by side."""
     zero = e.object(0)
     small = e.let(f"getelementptr i8, ptr {zero}, i64 {e.let(f'mul i64 {a}, {LAYOUT.SMALL_INT_BYTES}')}")
     with e.when(is_cached(e, a, False)) as arm:

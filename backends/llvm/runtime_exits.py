@@ -843,6 +843,25 @@ def harmless(obj, depth):
 
 
 @native
+def part_harmless(obj, start, stop, depth):
+    """Whether the ends of a list's items from start to stop, clipped, would run no code."""
+    items = ld64(obj + LAYOUT.LIST_ITEMS)
+    n = ld64(obj + LAYOUT.OB_SIZE)
+    if stop < n:
+        n = stop
+    i = start
+    if i < 0:
+        i = 0
+    while i < n:
+        item = ld64(items + 8 * i)
+        if item:
+            if harmless(item, depth) == 0:
+                return 0
+        i += 1
+    return 1
+
+
+@native
 def long_value(obj, ok):
     """The value of an exact int that fits 64 bits; stores 1 to the word at `ok`, or 0 for anything else. No
     Python exception is left set."""

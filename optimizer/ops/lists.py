@@ -12,6 +12,7 @@ from typing import Any
 
 from ...abi import LAYOUT, memory
 from ..registry import op
+from .objects import DEPTH, harmless
 
 ATOMS = (int, float, bool, str, complex, type(None))
 """Exact types whose comparison, arithmetic and text run no Python code, in any combination (bytes may warn: python -b)."""
@@ -100,6 +101,33 @@ def list_extend(m: Any, o: int, other: int) -> int:
 def list_reverse(m: Any, o: int) -> None:
     """Reverse the list in place."""
     memory.object_at(o).reverse()
+
+
+@op("list.slice", "oii", "o", reads="list item", writes="alloc")
+def list_slice(m: Any, o: int, start: int, stop: int) -> int:
+    """A new list of the items from start to stop, which are clipped and not counted from the end. NULL, without an exception,
+    where there is no memory."""
+    return int(memory.new_reference(memory.object_at(o)[max(start, 0) : max(stop, 0)]))
+
+
+@op("list.take", "oii", "o", reads="list item", writes="alloc", imm="step")
+def list_take(m: Any, o: int, start: int, count: int, step: int) -> int:
+    """A new list of `count` items, which exist: the one at start and every step-th from there. NULL as above."""
+    items = memory.object_at(o)
+    return int(memory.new_reference([items[start + step * k] for k in range(count)]))
+
+
+@op("list.part_is_safe", "oii", "b", reads="ref list item")
+def list_part_is_safe(m: Any, o: int, start: int, stop: int) -> bool:
+    """Whether the items from start to stop (as in `list.slice`) end without running code."""
+    return all(harmless(one, DEPTH) for one in memory.object_at(o)[max(start, 0) : max(stop, 0)])
+
+
+@op("list.set_part", "oiio", "i", writes="list item ref alloc")
+def list_set_part(m: Any, o: int, start: int, stop: int, other: int) -> int:
+    """Replace the items from start to stop (as in `list.slice`) by those of `other`, an exact list (o itself too). 0, or -1
+    with an exception set and the list as it was."""
+    return int(m.capi_status("PyList_SetSlice", (o,), (start, stop), (other,)))
 
 
 @op("list.atoms", "o", "b", reads="list item")
