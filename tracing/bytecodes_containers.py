@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .translate import Translator
 
 
+NUMERIC: frozenset[type] = frozenset({int, float})
+
+
 def checked_index(t: Translator, index: Value, length: Value) -> Value:
     """index, wrapped when negative, checked against length; out of range leaves (the interpreter raises)."""
     known = t.known.get(index)
@@ -52,7 +55,11 @@ def subscript(t: Translator, ins: Ins) -> None:
         t.drop_check(container, key)
         item = Obj(t.emit(f"{name}.get", base, at), None, HEAP)
         expected = t.expected_results()
-        if len(expected) == 1 and next(iter(expected)) in (int, float, bool, list, tuple, str):
+        if expected <= NUMERIC:
+            # Asked for its type where a number is wanted. Many are only moved; what goes into a local is to be one.
+            if t.frame.info.at(ins.next).op.startswith("STORE_FAST"):
+                t.number(item, expected)
+        elif len(expected) == 1 and next(iter(expected)) in (bool, list, tuple, str):
             t.specialise(item, expected)
         t.pop()
         t.pop()

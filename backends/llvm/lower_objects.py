@@ -8,6 +8,7 @@ count all references get calls instead.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from ...abi import LAYOUT, memory
 from ...optimizer.ir import Op
@@ -58,17 +59,28 @@ def type_is(e: Emitter, op: Op, o: str) -> str:
 
 @lowering("obj.unbox_int")
 def unbox_int(e: Emitter, op: Op, o: str) -> str:
-    exact_type(e, op, o, int)
-    return int_text(e, op, o)
+    return int_text(e, op, o, exact_type)
 
 
 @lowering("obj.int_value")
 def int_value(e: Emitter, op: Op, o: str) -> str:
-    return int_text(e, op, o)
+    return int_text(e, op, o, None)
 
 
-def int_text(e: Emitter, op: Op, o: str) -> str:
-    """One digit inline (sign in the tag: 0 positive, 1 zero, 2 negative), more in a helper."""
+def int_text(e: Emitter, op: Op, o: str, check: Callable[[Emitter, Op, str, type], None] | None) -> str:
+    """Ints that exist once lie side by side: the address says which one it is. Else, after the check: one digit inline (sign
+    in the tag: 0 positive, 1 zero, 2 negative), more in a helper."""
+    zero, step = f"ptrtoint (ptr {e.object(0)} to i64)", LAYOUT.SMALL_INT_BYTES
+    away = e.let(f"sub i64 {e.let(f'ptrtoint ptr {o} to i64')}, {zero}")
+    cached = e.let(f"ashr i64 {away}, {step.bit_length() - 1}")
+    with e.when(is_cached(e, cached, False)) as arm:
+        if check is not None:
+            check(e, op, o, int)
+        other = digits_text(e, op, o)
+    return arm.phi("i64", other, cached)
+
+
+def digits_text(e: Emitter, op: Op, o: str) -> str:
     e.helpers["jc_wide_int"] = wide_int()
     tag = e.load("i64", o, LAYOUT.INT_TAG, "int")
     sign = e.let(f"sub i64 1, {e.let(f'and i64 {tag}, 3')}")
