@@ -85,6 +85,9 @@ RESULTS = frozenset(
 _DICT, _MRO, _NAME, _MODULE = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__name__", "__module__"))
 NOT_FOLLOWED = 0x20 | 0x80 | 0x100 | 0x200  # generators and coroutines of all kinds
 LOOPS_INSIDE = 50
+QUIET_ROUNDS, MORE_ROUNDS = 3, 12
+"""A loop is recorded for more rounds as long as one of the last few had a bytecode never seen before: each way that is
+found only later costs another compile."""
 MAX_CODES = 40
 
 INSTRUCTION = sys.monitoring.events.INSTRUCTION
@@ -166,8 +169,9 @@ class Recorder:
         rounds: int,
         on_done: Callable[[Recording], None],
     ) -> str | None:
-        """Watch from the frame's next instruction on, until it has come back to `until` for the `rounds`th time, it
-        returns, or `limit` instructions were seen. Returns a reason where recording is not possible now, else None."""
+        """Watch from the frame's next instruction on, until it has come back to `until` for the `rounds`th time (or, with
+        more than one, later: as long as there is something new in rounds), it returns, or `limit` instructions were
+        seen. Returns a reason where recording is not possible now, else None."""
         if self.busy():
             return "recording_lost"
         reason = conflict(self.tool_id)
@@ -176,6 +180,7 @@ class Recorder:
         if reason is not None:
             return reason
         self.root, self.until, self.limit, self.rounds = frame, code_info(code).real(until), limit, rounds
+        self.quiet = 0
         self.thread = threading.get_ident()
         self.last: dict[int, tuple[CodeInfo, Ins, Observation]] = {}
         self.seen: dict[tuple[int, int], int] = {}
@@ -250,13 +255,16 @@ class Recorder:
         self.conclude(info, offset, frame, base, depth)
         if frame == self.root and code is recording.code and offset == self.until and recording.events:
             self.rounds -= 1
-            if self.rounds <= 0:
+            self.quiet -= 1
+            if self.rounds <= 0 and (self.quiet <= 0 or self.rounds <= -MORE_ROUNDS):
                 self.stop("closed")
                 return
         if len(recording.events) >= self.limit:
             self.stop("trace_too_long")
             return
         seen = self.store.of(code).at(offset)
+        if not seen.count:
+            self.quiet = QUIET_ROUNDS
         seen.count += 1
         recording.events.append((self.depth_of(frame), code, offset))
         times = self.seen.get((id(code), offset), 0) + 1
