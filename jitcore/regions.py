@@ -41,6 +41,9 @@ NEVER_HOT = frozenset({"eval_breaker", "loop_exit", "return", "raised", "entry",
 ExitPlace = tuple[int, int, str, int]
 """Code object (its id), bytecode offset and reason of an exit, and the offset of the branch that it is a side of, or -1."""
 
+MOST_LINES = 60_000
+"""Lines of IR of which better code is made: LLVM's time grows faster than they do, and is about two seconds there."""
+
 MAX_REMAKES = 12
 MAX_ATTEMPTS = 4
 
@@ -275,8 +278,9 @@ class Compiler:
         if 0 < options.opt_level < 3:
             region.ticks, region.budget = ctypes.c_int64(options.tier_threshold), options.tier_threshold
             symbols["ticks"] = ctypes.addressof(region.ticks)
-            effort = "quick" if options.opt_level == 1 else "full"
-            region.upgrade = Upgrade(without_ticks(lowered.ir_text), symbols, exports, effort)
+            if lowered.ir_text.count("\n") <= MOST_LINES:
+                effort = "quick" if options.opt_level == 1 else "full"
+                region.upgrade = Upgrade(without_ticks(lowered.ir_text), symbols, exports, effort)
         self.note("lower", start)
         start = perf_counter()
         region.tier = "none" if quick else "full"
