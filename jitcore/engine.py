@@ -25,6 +25,7 @@ from . import log
 from .options import Options
 from .reasons import Reason
 from .report import RegionRow, Stats
+from .tracing.code_flags import GENERATORS, VARIADIC
 
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
@@ -57,7 +58,6 @@ MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
 WORTH_A_DOOR = 30  # bytecodes of a function that nobody marked, without loops or recursion
 SAID = frozenset({"out_of_memory", "tracing_active"})  # refusals that the user hears of, once
-NO_DOOR = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, generators and coroutines
 
 _active: Engine | None = None
 _default: Engine | None = None
@@ -783,7 +783,7 @@ class Engine:
             return False
         entries, rounds = region.entry.entries, region.rounds
         self._uninstall(region, "retired")
-        self._refuse("not_profitable", site.name, f"{entries} entries, {max(rounds, 0):.2f} rounds each")
+        self._refuse("not_profitable", site.name, f"{entries} entries, {rounds:.2f} rounds each")
         if not site.regions:
             site.state, site.reason = "refused", "not_profitable"
             self._again(site, 1)
@@ -992,7 +992,7 @@ def from_llvmlite(error: BaseException) -> bool:
 
 def has_function_door(code: CodeType) -> bool:
     """Whether the door's stub can make this code's frames."""
-    return not code.co_flags & NO_DOOR and not code.co_kwonlyargcount and not code.co_cellvars
+    return not code.co_flags & (VARIADIC | GENERATORS) and not code.co_kwonlyargcount and not code.co_cellvars
 
 
 def code_offset() -> int:

@@ -259,7 +259,6 @@ class Compiler:
             region.address, region.tier = region.native.address, "reference"
             return
         from .backends.llvm.lower import LowerOptions, direct_name, lower
-        from .backends.llvm.lower_control import without_ticks
 
         start = perf_counter()
         quick = options.opt_level < 3
@@ -280,7 +279,7 @@ class Compiler:
             symbols["ticks"] = ctypes.addressof(region.ticks)
             if lowered.ir_text.count("\n") <= MOST_LINES:
                 effort = "quick" if options.opt_level == 1 else "full"
-                region.upgrade = Upgrade(without_ticks(lowered.ir_text), symbols, exports, effort)
+                region.upgrade = Upgrade(lowered.ir_text, symbols, exports, effort)
         self.note("lower", start)
         start = perf_counter()
         region.tier = "none" if quick else "full"
@@ -293,12 +292,14 @@ class Compiler:
     def upgrade(self, region: Region, alone: bool = False) -> None:
         """Better code for a region, in place of its quick code. `alone`: in a thread in the background. Raises
         CompileError, MemoryError."""
+        from .backends.llvm.lower_control import without_ticks
+
         work = region.upgrade
         if work is None:
             return
         region.upgrade = None
         start = perf_counter()
-        code = self.runtime.jit.compile_object(work.ir_text, work.effort, alone)
+        code = self.runtime.jit.compile_object(without_ticks(work.ir_text), work.effort, alone)
         module = self.runtime.jit.link(code, work.symbols, work.exports, work.exports[0])
         native = region.native
         if native is None:

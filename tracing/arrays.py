@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..abi.arrays import LIMITS, WIDTHS, array_type, description
 from .bytecodes_numbers import as_float, as_int
+from .indices import checked_index
 from .values import AV, Num
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ def observed_code(t: Translator, kind: object) -> str:
 
 def place(t: Translator, container: AV, key: AV, position: int, code: str) -> tuple[object, object] | None:
     """The array and the checked index; None where the key is no int."""
-    from .bytecodes_containers import checked_index
-
     index = t.number(key, t.expected(position))
     if index is None or index.repr == "f":
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..optimizer.ir import Slot, State, Value
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
+from .code_flags import GENERATORS, VARIADIC
 from .decode import Ins, code_info
 from .frame_need import CLOSED
 from .intrinsics import INTRINSICS, METHODS
@@ -19,8 +20,6 @@ from .versions import CALL_NULL_FIRST, intrinsic_1
 if TYPE_CHECKING:
     from .translate import Translator
 
-NOT_WALKED = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200
-"""Flags of code that is not walked into: *args, **kwargs, generators and coroutines of all kinds."""
 
 
 @bytecode("KW_NAMES")
@@ -123,11 +122,7 @@ def known_target(t: Translator, target: Obj, at: int, kwnames: tuple[str, ...] |
     def is_it() -> None:
         t.frame.stack[at] = Const(func)
 
-    def is_not() -> None:
-        t.checked[check, "b"] = False
-
-    assert t.ins is not None
-    t.split(check, (t.ins.start, True, is_it), (t.ins.start, True, is_not), again=True)
+    t.do_again(check, is_it)
     return target
 
 
@@ -148,7 +143,7 @@ def builtins_of(func: Any) -> dict[str, Any]:
 def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:
     """Continue inside the callee; False where it has to be called instead."""
     code = func.__code__
-    if code.co_flags & NOT_WALKED or code.co_kwonlyargcount or code.co_cellvars:
+    if code.co_flags & (VARIADIC | GENERATORS) or code.co_kwonlyargcount or code.co_cellvars:
         return False
     missing = code.co_argcount - len(args)
     defaults = func.__defaults__ or ()

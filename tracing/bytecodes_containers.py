@@ -10,6 +10,7 @@ from .arrays import load_item, observed_code, store_item
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed, closed_status, compare, known_kind, may_be_atoms
 from .decode import Ins
+from .indices import checked_index
 from .iteration import settled
 from .translate import Leave
 from .values import AV, HEAP, OWNED, Const, Num, Obj, Range, Tup
@@ -19,18 +20,6 @@ if TYPE_CHECKING:
 
 
 NUMERIC: frozenset[type] = frozenset({int, float})
-
-
-def checked_index(t: Translator, index: Value, length: Value) -> Value:
-    """index, wrapped when negative, checked against length; out of range leaves (the interpreter raises)."""
-    known = t.known.get(index)
-    if known is not None:
-        wrapped = index if known >= 0 else t.emit("int.add", index, length)
-    else:
-        negative = t.emit("int.lt", index, t.const_i(0))
-        wrapped = t.emit("int.add", index, t.emit("int.select", negative, length, t.const_i(0)))
-    t.guard(t.emit("int.below", wrapped, length))
-    return wrapped
 
 
 @bytecode("BINARY_SUBSCR")

@@ -13,6 +13,7 @@ from ..optimizer.ir import Value
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, closed, known_kind
 from .decode import Ins
+from .indices import wrapped
 from .translate import Leave
 from .values import AV, OWNED, Const, Obj, Tup
 from .versions import binary_op_symbol
@@ -29,15 +30,6 @@ def slice_bound(t: Translator, av: AV, position: int, default: int) -> Value | N
         return t.const_i(default)
     number = t.number(av, t.expected(position))
     return as_int(t, number) if number is not None and number.repr != "f" else None
-
-
-def wrapped(t: Translator, bound: Value, length: Value) -> Value:
-    """The bound counted from the start: may still be out of range on either side."""
-    known = t.known.get(bound)
-    if known is not None and known >= 0:
-        return bound
-    below = t.emit("int.lt", bound, t.const_i(0))
-    return t.emit("int.add", bound, t.emit("int.select", below, length, t.const_i(0)))
 
 
 def list_slice(t: Translator, container: AV, start: AV, stop: AV) -> bool:

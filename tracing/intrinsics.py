@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
-from .bytecodes_containers import checked_index
 from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, known_kind, length_of, truth
+from .indices import checked_index
 from .values import AV, OWNED, Const, Num, Obj, Range, Tup
 
 if TYPE_CHECKING:

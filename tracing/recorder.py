@@ -22,6 +22,7 @@ from ..abi import LAYOUT, memory
 from ..abi.arrays import array_type
 from ..abi.pending import Later, is_the_programs, starts_quietly
 from ..records import dataclass, field
+from .code_flags import GENERATORS
 from .decode import CodeInfo, Ins, code_info
 from .profile import BIG_INT, NULL, TAGGED, Observation, ProfileStore
 from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NO_EVENT
@@ -83,7 +84,6 @@ RESULTS = frozenset(
     }
 )
 _DICT, _MRO, _NAME, _MODULE = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__name__", "__module__"))
-NOT_FOLLOWED = 0x20 | 0x80 | 0x100 | 0x200  # generators and coroutines of all kinds
 LOOPS_INSIDE = 50
 QUIET_ROUNDS, MORE_ROUNDS = 3, 12
 """A loop is recorded for more rounds as long as one of the last few had a bytecode never seen before: each way that is
@@ -328,7 +328,7 @@ class Recorder:
             target = target.__func__
         if type(target) in (FunctionType, BuiltinFunctionType):
             seen.saw_callee(target)
-        if type(target) is FunctionType and not target.__code__.co_flags & NOT_FOLLOWED:
+        if type(target) is FunctionType and not target.__code__.co_flags & GENERATORS:
             self.follow(target.__code__)
         elif issubclass(type(target), type):
             # Asking the object itself could run its code: `__class__` of a proxy, `__getattribute__` of a metaclass.

@@ -562,14 +562,14 @@ class Translator:
             raise Leave("unsupported_operand_types", f"{known} where {expected.__name__} was recorded")
         self.constants[id(expected)] = expected
         self.guard(self.emit("obj.type_is", av.value, imm=(expected,)))
-        av.type = expected
-        self.learn_type(av.value, expected)
+        self.learn_type(av, expected)
 
-    def learn_type(self, value: Value, kind: type) -> None:
+    def learn_type(self, av: Obj, kind: type) -> None:
         """The object is of that type, in whichever slots it is: a local that is a number from here on meets others as one."""
-        for av in self.all_slots():
-            if isinstance(av, Obj) and av.value is value:
-                av.type = kind
+        av.type = kind
+        for other in self.all_slots():
+            if isinstance(other, Obj) and other.value is av.value:
+                other.type = kind
 
     def specialise(self, av: AV, kinds: set[Any]) -> type | None:
         """av's exact type: known, or the single one observed (checked now), or one of a few (on a path of its own). None where
@@ -624,8 +624,7 @@ class Translator:
             if kind_ is int and self.big(kinds):
                 return None
             value = self.unbox(av, kind_, None)
-            av.type = kind_
-            self.learn_type(av.value, kind_)
+            self.learn_type(av, kind_)
             return Num(value)
         return None
 
@@ -1061,7 +1060,7 @@ class Translator:
                 self.resume = None
         except Branch as branch:
             self.frame.stack[:] = self.before
-            self.branch_on_type(ins, branch.av, branch.kind)
+            self.branch_on_type(branch.av, branch.kind)
         except Leave as leave:
             if self.effect:
                 raise TranslationError(f"{ins.op} left after an effect: {leave.reason}") from leave
@@ -1069,18 +1068,23 @@ class Translator:
             self.frame.stack[:] = self.before
             self.leave(leave.reason)
 
-    def branch_on_type(self, ins: Ins, av: Obj, kind: type) -> None:
+    def branch_on_type(self, av: Obj, kind: type) -> None:
         """End the block: on one side av is of the type, on the other it is not."""
-        check = self.emit("obj.type_is", av.value, imm=(kind,))
+        self.do_again(self.emit("obj.type_is", av.value, imm=(kind,)), lambda: self.learn_type(av, kind))
+
+    def do_again(self, check: Value, holds: Callable[[], None]) -> None:
+        """End the block with a check, and do the current bytecode again on both sides, with what is then known. `holds` is
+        what follows where it holds."""
+        assert self.ins is not None
 
         def is_it() -> None:
-            self.learn_type(av.value, kind)
             self.checked[check, "b"] = True
+            holds()
 
         def is_not() -> None:
             self.checked[check, "b"] = False
 
-        self.split(check, (ins.start, True, is_it), (ins.start, True, is_not), again=True)
+        self.split(check, (self.ins.start, True, is_it), (self.ins.start, True, is_not), again=True)
 
     def branch(self, cond: Value, taken: int, not_taken: int, likely: Callable[[bool], bool]) -> None:
         """End the block with a two-way branch to bytecode offsets; a side that was never observed is a cold exit. The

@@ -14,7 +14,7 @@ from ...abi import LAYOUT, memory
 from ...abi.memory import OTHER_TOOLS
 from ...optimizer.ir import Op
 from .lower_base import NONNULL, UNLIKELY, Emitter, lowering
-from .lower_objects import count_type, drop_text, incref_text, mortality, shared_text
+from .lower_objects import drop_text, incref_text, mortality, shared_text, unshared_text
 
 
 @lowering("guard")
@@ -111,7 +111,7 @@ def stack_unique(e: Emitter, op: Op) -> str:
         counts = e.let(f"and i1 {counts}, {e.let(f'icmp eq i64 {e.let(f"and i64 {bits}, 1")}, 0')}")
     with e.when(counts) as arm:
         o = e.let(f"inttoptr i64 {bits} to ptr")
-        unique = e.let(f"icmp eq {count_type()} {e.load(count_type(), o, LAYOUT.OB_REFCNT, 'ref')}, 1")
+        unique = unshared_text(e, o)
     return arm.phi("i1", unique, "false")
 
 

@@ -10,7 +10,7 @@ from ...optimizer.ir import Op
 from ...optimizer.ops.lists import ATOMS
 from ...optimizer.ops.objects import DEPTH
 from .lower_base import LIKELY, TAGS, UNLIKELY, Emitter, lowering
-from .lower_objects import count_type, drop_text, incref_text, int_box_text, is_cached, type_equals
+from .lower_objects import drop_text, float_box_text, incref_text, int_box_text, not_cached, type_equals, unshared_text
 
 
 @lowering("list.len")
@@ -41,15 +41,12 @@ def list_set(e: Emitter, op: Op, o: str, i: str, v: str) -> str:
 def list_set_float(e: Emitter, op: Op, o: str, i: str, v: str) -> None:
     address = item(e, o, i)
     old = e.load("ptr", address, 0, "item")
-    fits = e.let(f"and i1 {type_equals(e, old, e.object(float))}, {unshared(e, old)}")
+    fits = e.let(f"and i1 {type_equals(e, old, e.object(float))}, {unshared_text(e, old)}")
 
     def in_place() -> None:
         e.store("double", v, old, LAYOUT.FLOAT_VALUE, "float")
 
-    def new_box() -> str:
-        return e.let(f"call ptr {e.function('PyFloat_FromDouble', 'ptr', 'double')}(double {v}){TAGS['alloc']}")
-
-    write_box(e, op, fits, in_place, new_box, address, old)
+    write_box(e, op, fits, in_place, lambda: float_box_text(e, v), address, old)
 
 
 @lowering("list.set_int")
@@ -58,10 +55,10 @@ def list_set_int(e: Emitter, op: Op, o: str, i: str, v: str) -> None:
     have a bit of their own in the tag, or are immortal)."""
     address = item(e, o, i)
     old = e.load("ptr", address, 0, "item")
-    plain = e.let(f"and i1 {type_equals(e, old, e.object(int))}, {unshared(e, old)}")
+    plain = e.let(f"and i1 {type_equals(e, old, e.object(int))}, {unshared_text(e, old)}")
     size = e.let(f"call i64 {e.intrinsic('llvm.abs.i64', 'i64 (i64, i1)')}(i64 {v}, i1 false)")
     digit = e.let(f"icmp ult i64 {size}, {1 << LAYOUT.INT_DIGIT_BITS}")
-    free = e.let(f"and i1 {digit}, {is_cached(e, v, False)}")
+    free = e.let(f"and i1 {digit}, {not_cached(e, v)}")
     tag = e.let(f"and i64 {e.load('i64', old, LAYOUT.INT_TAG, 'int')}, -3")
     fits = e.let(f"and i1 {e.let(f'icmp eq i64 {tag}, 8')}, {e.let(f'and i1 {plain}, {free}')}")
 
@@ -88,11 +85,6 @@ def write_box(
     in_place()
     e.do(f"br label %{done}")
     e.start(done)
-
-
-def unshared(e: Emitter, o: str) -> str:
-    """Whether o has one reference."""
-    return e.let(f"icmp eq {count_type()} {e.load(count_type(), o, LAYOUT.OB_REFCNT, 'ref')}, 1")
 
 
 @lowering("list.append")
@@ -164,9 +156,7 @@ def list_insert(e: Emitter, op: Op, o: str, i: str, v: str) -> str:
 def list_extend(e: Emitter, op: Op, o: str, other: str) -> str:
     """As a slice put behind the last item."""
     end = e.load("i64", o, LAYOUT.OB_SIZE, "size")
-    function = e.function("PyList_SetSlice", "i32", "ptr, i64, i64, ptr")
-    status = e.let(f"call i32 {function}(ptr {o}, i64 {end}, i64 {end}, ptr {other})")
-    return e.let(f"sext i32 {status} to i64")
+    return set_part_text(e, o, end, end, other)
 
 
 @lowering("list.reverse")
@@ -270,6 +260,11 @@ def list_part_is_safe(e: Emitter, op: Op, o: str, start: str, stop: str) -> str:
 
 @lowering("list.set_part")
 def list_set_part(e: Emitter, op: Op, o: str, start: str, stop: str, other: str) -> str:
+    return set_part_text(e, o, start, stop, other)
+
+
+def set_part_text(e: Emitter, o: str, start: str, stop: str, other: str) -> str:
+    """The status of replacing a part of a list."""
     function = e.function("PyList_SetSlice", "i32", "ptr, i64, i64, ptr")
     status = e.let(f"call i32 {function}(ptr {o}, i64 {start}, i64 {stop}, ptr {other})")
     return e.let(f"sext i32 {status} to i64")

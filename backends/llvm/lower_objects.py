@@ -73,7 +73,7 @@ def int_text(e: Emitter, op: Op, o: str, check: Callable[[Emitter, Op, str, type
     zero, step = f"ptrtoint (ptr {e.object(0)} to i64)", LAYOUT.SMALL_INT_BYTES
     away = e.let(f"sub i64 {e.let(f'ptrtoint ptr {o} to i64')}, {zero}")
     cached = e.let(f"ashr i64 {away}, {step.bit_length() - 1}")
-    with e.when(is_cached(e, cached, False)) as arm:
+    with e.when(not_cached(e, cached)) as arm:
         if check is not None:
             check(e, op, o, int)
         other = digits_text(e, op, o)
@@ -162,23 +162,24 @@ def int_box_text(e: Emitter, a: str) -> str:
     """A reference to the int. Ints that exist once lie side by side."""
     zero = e.object(0)
     small = e.let(f"getelementptr i8, ptr {zero}, i64 {e.let(f'mul i64 {a}, {LAYOUT.SMALL_INT_BYTES}')}")
-    with e.when(is_cached(e, a, False)) as arm:
-        made = box_text(e, a)
+    with e.when(not_cached(e, a)) as arm:
+        made = e.let(f"call ptr {e.function('PyLong_FromLongLong', 'ptr', 'i64')}(i64 {a}){TAGS['alloc']}")
     return arm.phi("ptr", made, small)
 
 
-def is_cached(e: Emitter, a: str, wanted: bool) -> str:
-    """Whether ints of this value exist only once (or not `wanted`: may exist more than once)."""
+def not_cached(e: Emitter, a: str) -> str:
+    """Whether ints of this value may exist more than once."""
     lowest, count = LAYOUT.SMALL_INT_MIN, LAYOUT.SMALL_INT_MAX - LAYOUT.SMALL_INT_MIN + 1
-    return e.let(f"icmp {'ult' if wanted else 'uge'} i64 {e.let(f'sub i64 {a}, {lowest}')}, {count}")
-
-
-def box_text(e: Emitter, a: str) -> str:
-    return e.let(f"call ptr {e.function('PyLong_FromLongLong', 'ptr', 'i64')}(i64 {a}){TAGS['alloc']}")
+    return e.let(f"icmp uge i64 {e.let(f'sub i64 {a}, {lowest}')}, {count}")
 
 
 @lowering("obj.box_float")
 def box_float(e: Emitter, op: Op, a: str) -> str:
+    return float_box_text(e, a)
+
+
+def float_box_text(e: Emitter, a: str) -> str:
+    """A reference to a new float."""
     return e.let(f"call ptr {e.function('PyFloat_FromDouble', 'ptr', 'double')}(double {a}){TAGS['alloc']}")
 
 
@@ -266,6 +267,11 @@ def immortal(op: Op) -> bool:
 @lowering("obj.shared")
 def shared(e: Emitter, op: Op, o: str) -> str:
     return shared_text(e, o)
+
+
+def unshared_text(e: Emitter, o: str) -> str:
+    """Whether o (not NULL) has one reference."""
+    return e.let(f"icmp eq {count_type()} {e.load(count_type(), o, LAYOUT.OB_REFCNT, 'ref')}, 1")
 
 
 def shared_text(e: Emitter, o: str) -> str:
