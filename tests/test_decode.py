@@ -85,11 +85,7 @@ def effect(info: CodeInfo, offset: int, successor: int) -> int | None:
 
 
 @pytest.mark.parametrize("coroutines", [False, True])
-def test_paths_that_meet_agree_on_the_depth(coroutines: bool, request: pytest.FixtureRequest) -> None:
-    if coroutines and sys.version_info >= (3, 15):
-        request.applymarker(
-            pytest.mark.xfail(strict=False, reason="END_ASYNC_FOR counts as a jump, spoiling depths")
-        )
+def test_paths_that_meet_agree_on_the_depth(coroutines: bool) -> None:
     asynchronous = 0x80 | 0x200
     for code in LIBRARY:
         if bool(code.co_flags & asynchronous) != coroutines:
@@ -192,7 +188,6 @@ def test_nested_loops() -> None:
         assert info.is_loop_head(head) and info.is_merge(head) and info.at(head).op == "FOR_ITER"
 
 
-@pytest.mark.xfail(strict=True, reason="loop bodies do not follow the edges to exception handlers")
 def test_what_a_loop_only_reaches_through_its_handler_is_in_it() -> None:
     source = """
 def f(g):

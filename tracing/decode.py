@@ -7,11 +7,12 @@ offset (bytes, as dis and sys.monitoring count). Inline caches are skipped; EXTE
 from __future__ import annotations
 
 import dis
+from bisect import bisect_left
 from functools import cached_property
 from types import CodeType
 
 from ..records import dataclass
-from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, fast_slots, stored_slots
+from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, stored_slots
 
 NO_FALLTHROUGH = frozenset(
     {
@@ -132,8 +133,19 @@ class CodeInfo:
         return found
 
     @cached_property
+    def protected(self) -> dict[int, set[int]]:
+        """Where handlers begin, to the offsets of the instructions whose exceptions come there."""
+        found: dict[int, set[int]] = {}
+        offsets = [i.offset for i in self.instructions]
+        for entry in dis._parse_exception_table(self.code):  # type: ignore[attr-defined]
+            within = offsets[bisect_left(offsets, entry.start) : bisect_left(offsets, entry.end)]
+            found.setdefault(self.real(entry.target), set()).update(within)
+        return found
+
+    @cached_property
     def loops(self) -> dict[int, frozenset[int]]:
-        """Natural loops: head offset to the offsets of its body, head included."""
+        """Natural loops: head offset to the offsets of its body, head included. A body that goes round by way of an
+        exception handler is a loop like any other."""
         bodies: dict[int, set[int]] = {}
         for ins in self.instructions:
             if ins.target >= 0 and ins.target <= ins.offset and ins.op.startswith("JUMP_BACKWARD"):
@@ -145,6 +157,7 @@ class CodeInfo:
                     if offset not in body:
                         body.add(offset)
                         work.extend(self.predecessors.get(offset, ()))
+                        work.extend(self.protected.get(offset, ()))
         return {h: frozenset(b) for h, b in bodies.items()}
 
     def loop_body(self, offset: int) -> frozenset[int]:
@@ -209,13 +222,6 @@ class CodeInfo:
     def depth_at(self, offset: int) -> int:
         """Stack depth before the instruction. Raises KeyError where it is not reachable."""
         return self.depths[self.by_offset[offset].offset]
-
-    def slots_used(self, offsets: frozenset[int]) -> set[int]:
-        used: set[int] = set()
-        for offset in offsets:
-            ins = self.by_offset[offset]
-            used.update(fast_slots(ins.op, ins.arg))
-        return used
 
 
 _HAS_ARG = frozenset(getattr(dis, "hasarg", ())) or frozenset(

@@ -781,7 +781,6 @@ class Translator:
         """After an opaque operation whose result (if any) is on the stack already: leave, with the state after it, if the
         region was invalidated meanwhile or somebody took the frame. `offset`: where the interpreter goes on, if that is
         not behind the bytecode."""
-        self.forget_memory()
         assert self.ins is not None
         state = self.frame_state(self.ins.next if offset is None else offset, reason="invalidated", when="after")
         self.emit("guard", self.emit("region.valid"), imm=(True,), state=state)
@@ -796,10 +795,6 @@ class Translator:
         poison = self.memory.poison_operands(self.ins, operands)
         state = self.frame_state(self.ins.start, reason="raised", when="after", kind="error", poison=poison)
         self.emit("guard", failed, imm=(not expected,), state=state)
-
-    def forget_memory(self) -> None:
-        """Nothing is known of object memory any more (types of objects stay: __class__ assignment makes heap types only,
-        and those are checked where they matter)."""
 
     def opaque(
         self,
@@ -1329,7 +1324,3 @@ def translate(
             translator.opaque_count,
         )
     raise Refused("too_many_versions", "joins did not settle")
-
-
-def is_python_function(obj: object) -> bool:
-    return type(obj) is FunctionType
