@@ -525,6 +525,7 @@ class Engine:
             self._another_call(site, func)
         elif site.state == "recorded":
             self._compile(site, frame)
+            return sys.monitoring.DISABLE if site.state == "refused" else None
         elif not site.regions and self._rounds(code) >= LONG_LOOP:
             # Its time goes into loops that have native code; a call more or less is nothing to them.
             self._again(site, LONG_LOOP * self._options_of(code).function_threshold)
