@@ -56,6 +56,12 @@ MAX_MISSES = 6
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
+ENTRY_COST = 20
+"""What it costs to get into native code and out of it again, in bytecodes of the interpreter."""
+PASSING_COST = 10
+"""What an event costs that finds no region that fits."""
+PATIENCE = 50_000
+"""Events without a fitting region before it is asked whether those that are there are worth it."""
 WORTH_A_DOOR = 30  # bytecodes of a function that nobody marked, without loops or recursion
 SAID = frozenset({"out_of_memory", "tracing_active"})  # refusals that the user hears of, once
 
@@ -592,9 +598,10 @@ class Engine:
             site = self.sites[key] = LoopSite(code, target)
         self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS:
-            if not site.regions:
+            if not site.regions or site.passed and self._retire_idle(site, site.passed):
                 return sys.monitoring.DISABLE
-            self._again(site, 1 << 30)
+            site.passed += PATIENCE
+            self._again(site, PATIENCE)
             return None
         if self._busy() or site.state == "compiled":  # the latter by another thread, just now
             self._again(site, 50)
@@ -685,7 +692,7 @@ class Engine:
             region = self._compile_function(site, found, frame) if whole else self.compiler.compile(found, options)
         except Refused as refused:
             self._give_up(site, refused.reason, refused.detail)
-            if whole and refused.reason in MAY_CHANGE and site.attempts < MAX_ATTEMPTS:
+            if whole and refused.reason in MAY_CHANGE and not refused.final and site.attempts < MAX_ATTEMPTS:
                 site.state = "new"
                 self._again(site, options.function_threshold << 2 * site.attempts)
             return
@@ -761,7 +768,7 @@ class Engine:
         if region is None or region.upgrade is None or region.state != "live" or self.closed:
             return
         first, region.asked = not region.asked, region.asked or max(region.entry.entries, 1)
-        if first and region.offset != FUNCTION and self._retire_idle(region):
+        if first and region.site is not None and self._retire_idle(region.site):
             return
         share = self.options.compile_share / 100
         if self.upgrade_seconds > GRANT + share * process_time():
@@ -776,18 +783,21 @@ class Engine:
             self._background = Queue(lambda error: self._internal(error))
         self._background.submit(lambda: self._upgrade(region, alone=True))
 
-    def _retire_idle(self, region: Region) -> bool:
-        """Take a loop's region out where its runs mostly end before the loop has come round once: entering and leaving cost
-        more than is done in between (a loop that yields, say, or whose every round has something that is not covered)."""
-        site = region.site
-        if region.rounds >= 1 or site is None:
+    def _retire_idle(self, site: LoopSite, passed: int = 0) -> bool:
+        """Take a loop's regions out where getting in and out costs more than what is done in between: a loop that yields, say,
+        whose every round has something that is not covered, or that is short. Or one that meets so many types that most of
+        its events, `passed` of them, find no region that fits."""
+        regions = [region for region in site.regions if region.offset != FUNCTION]
+        entries = sum(region.entry.entries for region in regions)
+        gained = sum(region.gained for region in regions)
+        if not regions or gained >= ENTRY_COST * entries + PASSING_COST * passed:
             return False
-        entries, rounds = region.entry.entries, region.rounds
-        self._uninstall(region, "retired")
-        self._refuse("not_profitable", site.name, f"{entries} entries, {rounds:.2f} rounds each")
-        if not site.regions:
-            site.state, site.reason = "refused", "not_profitable"
-            self._again(site, 1)
+        for region in regions:
+            self._uninstall(region, "retired")
+        each = f"{gained / max(entries, 1):.0f} bytecodes each"
+        self._refuse("not_profitable", site.name, f"{entries} entries, {each}, {passed} events without")
+        site.state, site.reason = "refused", "not_profitable"
+        self._again(site, 1)
         return True
 
     def _upgrade(self, region: Region, alone: bool) -> None:

@@ -14,6 +14,7 @@ import ctypes
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 from time import perf_counter
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,17 @@ class Region:
         return max(used / entries - ENTRY_TICKS, 0.0) if entries else 0.0
 
     @property
+    def gained(self) -> float:
+        """How many bytecodes the interpreter was spared, about: a round is taken to run the loop's body, or all that was
+        translated where calls were walked into. Infinite where rounds are not counted."""
+        if self.ticks is None or self.translation is None or self.entry is None:
+            return inf
+        bytecodes = self.translation.bytecodes
+        if len(self.translation.codes) == 1:
+            bytecodes = min(bytecodes, len(code_info(self.code).loop_body(self.offset)))
+        return float(self.entry.entries * self.rounds * bytecodes)
+
+    @property
     def ticks_address(self) -> int:
         return ctypes.addressof(self.ticks) if self.ticks is not None else 0
 
@@ -165,6 +177,8 @@ class LoopSite:
     remakes: int = 0
     recordings: int = 0
     misses: int = 0
+    passed: int = 0
+    """Events that found no fitting region since the last one was made."""
     reason: str = ""
     functions: WeakSet[FunctionType] = field(default_factory=WeakSet)
     tried: Counter[ExitPlace] = field(default_factory=Counter)

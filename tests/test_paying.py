@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 import pytest
@@ -65,3 +66,62 @@ def test_a_way_first_taken_after_compiling_gets_native_code(engine: Engine) -> N
     site = next(s for s in engine.sites.values() if s.code is late.__code__)
     (region,) = site.regions
     assert engine.bridges == 1 and region.entry.entries < 200
+
+
+class Box:
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def attribute(box: Box) -> int:
+    return box.value
+
+
+def test_a_refused_function_is_not_counted_any_more() -> None:
+    box = Box(3)
+    with Engine(function_threshold=20, deopt_every=0) as engine:
+        if engine.inactive_reason is not None:
+            pytest.skip(engine.inactive_reason)
+        for _ in range(2000):
+            attribute(box)
+        if engine.runtime is None or "needs_frame" not in engine.stats().refusals:
+            pytest.fail("the function was meant to be refused")
+        before = engine.runtime.counters()["starts"]
+        for _ in map(attribute, [box] * 1000):
+            pass
+        assert engine.runtime.counters()["starts"] - before < 100
+
+
+SHORT = """
+def short(items):
+    total = 0
+    for item in items:
+        total += item
+    yield total
+"""
+
+
+def test_a_loop_that_is_short_is_retired_and_a_longer_one_stays(engine: Engine) -> None:
+    for items, state in (((1, 2), "refused"), (tuple(range(60)), "live")):
+        engine.sites.clear()
+        namespace = dict(globals())
+        exec(compile(SHORT, "<short>", "exec"), namespace)
+        function = namespace["short"]
+        for _ in range(3000):
+            assert list(function(items)) == [sum(items)]
+        site = next(s for s in engine.sites.values() if s.code is function.__code__ and s.offset >= 0)
+        assert site.state == state
+
+
+def test_regions_that_most_events_do_not_fit_are_retired(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jitcore import engine as module
+
+    monkeypatch.setattr(module, "PATIENCE", 200)
+    kinds: list[tuple[object, ...]] = [(1, 2), (1.0, 2.0), ("a", "b"), (b"a", b"b"), ((1,), (2,)), (1j, 2j)]
+    namespace = dict(globals())
+    exec(compile(SHORT.replace("0", "items[0]"), "<kinds>", "exec"), namespace)
+    function = namespace["short"]
+    deque(map(next, map(function, kinds * 3000)), maxlen=0)
+    sites = [s for s in engine.sites.values() if s.code is function.__code__ and s.offset >= 0]
+    assert [s.state for s in sites] == ["refused"]
+    assert next(function((1, 2))) == 4

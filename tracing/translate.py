@@ -90,12 +90,16 @@ class Restart(Exception):
     """The walk has to start over with what was learnt (a widened join, a callee not to walk into)."""
 
 
-class Refused(Exception):
-    """No region can be made here; `reason` is a key of the closed list."""
+CALLS = ("CALL", "FOR_ITER")
+"""Bytecodes that may run a function without native code of its own today, which may have got some tomorrow."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+
+class Refused(Exception):
+    """No region can be made here; `reason` is a key of the closed list. `final`: later tries would come to the same."""
+
+    def __init__(self, reason: str, detail: str = "", final: bool = False) -> None:
         super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+        self.reason, self.detail, self.final = reason, detail, final
 
 
 class TranslationError(Exception):
@@ -763,7 +767,8 @@ class Translator:
         """Make the real frame true for whoever looks at it: locals written, instruction pointer exact, nothing borrowed
         from what may change. Only the real frame can be looked at, so callees that need this are not walked into."""
         if self.real < 0:
-            raise Refused("needs_frame", self.ins.op if self.ins is not None else "")
+            op = self.ins.op if self.ins is not None else ""
+            raise Refused("needs_frame", op, final=not op.startswith(CALLS))
         if len(self.frames) > 1:
             self.memory.no_inline.add(self.path(len(self.frames) - 1))
             raise Restart
