@@ -47,6 +47,8 @@ MOST_LINES = 60_000
 
 MAX_REMAKES = 12
 MAX_ATTEMPTS = 4
+CALL_COST = 8
+"""What a call out of native code costs more than the same in the interpreter, in bytecodes."""
 
 
 POISON = -0x2121212121212122
@@ -116,13 +118,15 @@ class Region:
     @property
     def gained(self) -> float:
         """How many bytecodes the interpreter was spared, about: a round is taken to run the loop's body, or all that was
-        translated where calls were walked into. Infinite where rounds are not counted."""
+        translated where calls were walked into. Calls out of native code are dearer than what the interpreter's specialised
+        bytecodes do. Infinite where rounds are not counted."""
         if self.ticks is None or self.translation is None or self.entry is None:
             return inf
         bytecodes = self.translation.bytecodes
+        calls = self.translation.opaque / max(bytecodes, 1)
         if len(self.translation.codes) == 1:
             bytecodes = min(bytecodes, len(code_info(self.code).loop_body(self.offset)))
-        return float(self.entry.entries * self.rounds * bytecodes)
+        return float(self.entry.entries * self.rounds * bytecodes * (1 - CALL_COST * calls))
 
     @property
     def ticks_address(self) -> int:
