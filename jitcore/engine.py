@@ -56,9 +56,9 @@ MAX_MISSES = 6
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
-ENTRY_COST = 20
+ENTRY_COST = 40
 """What it costs to get into native code and out of it again, in bytecodes of the interpreter."""
-PASSING_COST = 10
+PASSING_COST = 15
 """What an event costs that finds no region that fits."""
 PATIENCE = 50_000
 """Events without a fitting region before it is asked whether those that are there are worth it."""
@@ -663,6 +663,7 @@ class Engine:
     def _record(self, site: LoopSite, frame: int, until: int, rounds: int) -> None:
         def done(recording: Recording) -> None:
             site.state = "recorded"
+            site.learn(recording)
             self._again(site, 1)
             self._tell("recorded", where=site.name, reason=recording.reason, instructions=len(recording.events))
             log.debug(f"recorded {site.name}: {recording.reason}, {len(recording.events)} instructions")

@@ -35,6 +35,7 @@ from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
     from .options import Options
+    from .tracing.recorder import Recording
 
 # Exits that a recording can never turn into native code.
 NEVER_HOT = frozenset({"eval_breaker", "loop_exit", "return", "raised", "entry", "exhausted", "invalidated"})
@@ -117,16 +118,13 @@ class Region:
 
     @property
     def gained(self) -> float:
-        """How many bytecodes the interpreter was spared, about: a round is taken to run the loop's body, or all that was
-        translated where calls were walked into. Calls out of native code are dearer than what the interpreter's specialised
-        bytecodes do. Infinite where rounds are not counted."""
-        if self.ticks is None or self.translation is None or self.entry is None:
+        """How many bytecodes the interpreter was spared, about: a round is taken to be as long as those that were recorded.
+        Calls out of native code are dearer than what the interpreter's specialised bytecodes do. Infinite where rounds are
+        not counted."""
+        if self.ticks is None or self.translation is None or self.entry is None or self.site is None:
             return inf
-        bytecodes = self.translation.bytecodes
-        calls = self.translation.opaque / max(bytecodes, 1)
-        if len(self.translation.codes) == 1:
-            bytecodes = min(bytecodes, len(code_info(self.code).loop_body(self.offset)))
-        return float(self.entry.entries * self.rounds * bytecodes * (1 - CALL_COST * calls))
+        calls = self.translation.opaque / max(self.translation.bytecodes, 1)
+        return float(self.entry.entries * self.rounds * self.site.round_length * (1 - CALL_COST * calls))
 
     @property
     def ticks_address(self) -> int:
@@ -183,9 +181,24 @@ class LoopSite:
     misses: int = 0
     passed: int = 0
     """Events that found no fitting region since the last one was made."""
+    seen: int = 0
+    turns: int = 0
+    """Bytecodes recorded, and how many of them went back to the head of a loop."""
     reason: str = ""
     functions: WeakSet[FunctionType] = field(default_factory=WeakSet)
     tried: Counter[ExitPlace] = field(default_factory=Counter)
+
+    def learn(self, recording: Recording) -> None:
+        """Take note of how long a round is."""
+        turns = sum(code_info(code).at(offset).op.startswith("JUMP_BACKWARD") for _, code, offset in recording.events)
+        if turns:
+            self.seen += len(recording.events)
+            self.turns += turns
+
+    @property
+    def round_length(self) -> float:
+        """Bytecodes from one backward jump to the next."""
+        return self.seen / self.turns if self.turns else len(code_info(self.code).loop_body(self.offset))
 
     @property
     def line(self) -> int:
