@@ -34,7 +34,7 @@ class OptionError(ValueError):
 class Option:
     """One line of the table.
 
-    kind: 'int', 'bool', 'choice' (one of `choices`) or 'names' (a tuple of names; text form 'a,b').
+    kind: 'int', 'bool', 'choice' (one of `choices`) or 'names' (a tuple of 'all', `choices` and '-choice'; text form 'a,b').
     per_function: may be given to @jit for one function; the others belong to an engine or to the process.
     """
 
@@ -75,7 +75,8 @@ class Option:
             return "0 or 1 (also off/on, no/yes, false/true)"
         if self.kind == "choice":
             return "one of " + ", ".join(self.choices)
-        return "'all' or names separated by commas, '-name' leaves one out ('all,-licm')"
+        last = self.choices[-1]
+        return f"'all' or names separated by commas ({', '.join(self.choices)}); '-name' leaves one out ('all,-{last}')"
 
     def text(self, value: object) -> str:
         """A value in the form the command line and the environment take."""
@@ -121,8 +122,8 @@ class Option:
             return None
         if self.kind == "names" and isinstance(value, Iterable):
             names = tuple(value)
-            if names and all(isinstance(n, str) and n.removeprefix("-").isidentifier() for n in names):
-                return names
+            known = {"all", *self.choices, *(f"-{name}" for name in self.choices)}
+            return names if names and known.issuperset(names) else None
         return None
 
 
@@ -184,7 +185,9 @@ class Options:
     backend: str = _choice(
         "llvm reference", "llvm", "what runs regions: native code, or a slow evaluator for checks"
     )
-    passes: tuple[str, ...] = Option("names", ("all",), "optimizer passes to run")  # type: ignore[assignment]
+    passes: tuple[str, ...] = Option(  # type: ignore[assignment]
+        "names", ("all",), "optimizer passes to run", choices=("fold", "gvn", "jumps", "refcount", "dce")
+    )
     # What it tells
     stats: bool = _bool(
         False, "print a summary to stderr when the process ends; count loop iterations in native code for it"

@@ -275,8 +275,7 @@ class Compiler:
 
     def optimise(self, graph: Graph) -> None:
         start = perf_counter()
-        chosen = self.options.passes
-        passes.run(graph, "all" if chosen == ("all",) else chosen, self.timings, self.options.verify)
+        passes.run(graph, self.options.passes, self.timings, self.options.verify)
         self.note("passes", start)
 
     def link(

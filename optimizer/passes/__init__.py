@@ -25,20 +25,32 @@ ALL = ("fold", "gvn", "fold", "jumps", "refcount", "dce")
 """What `all` runs. Folding comes twice: numbering makes operands equal and conditions known."""
 
 
+def chosen(names: Sequence[str]) -> list[str]:
+    """The passes that names stand for, in their order: 'all' for ALL, '-name' for none of that name; names that only leave
+    out are taken from ALL. Raises ValueError for an unknown name."""
+    unknown = [name for name in names if name != "all" and name.removeprefix("-") not in PASSES]
+    if unknown:
+        raise ValueError(f"unknown passes {unknown}; there are {', '.join(PASSES)}")
+    without = {name[1:] for name in names if name.startswith("-")}
+    wanted = [name for name in names if not name.startswith("-")]
+    if not wanted and without:
+        wanted = ["all"]
+    every = [each for name in wanted for each in (ALL if name == "all" else (name,))]
+    return [name for name in every if name not in without]
+
+
 def run(
     graph: Graph,
     passes: str | Sequence[str] = "all",
     timings: dict[str, float] | None = None,
     check: bool = False,
 ) -> int:
-    """Apply passes: 'all', or names of PASSES, in a sequence or separated by commas. Returns the number of
+    """Apply passes: names as `chosen` takes them, in a sequence or separated by commas. Returns the number of
     changes; `timings` collects seconds by pass. With `check` the graph is verified after each (VerifyError
     names the pass). Raises ValueError for an unknown name, before anything is changed."""
     if isinstance(passes, str):
-        passes = ALL if passes == "all" else [name.strip() for name in passes.split(",") if name.strip()]
-    unknown = [name for name in passes if name not in PASSES]
-    if unknown:
-        raise ValueError(f"unknown passes {unknown}; there are {', '.join(PASSES)}")
+        passes = [name.strip() for name in passes.split(",") if name.strip()]
+    passes = chosen(passes)
     if check:
         from ..verify import VerifyError, verify
     changes = 0
