@@ -21,6 +21,7 @@ Runs a program as python does, with the JIT on.
 
   -O NAME=VALUE        set an option (see --list-options); may be repeated
   --stats              print a summary to stderr at exit (short for -O stats=1)
+  --bisect             find the optimizer pass that makes the program do something else than interpreted
   --list-options       print all options (with --markdown: as docs/options.md) and exit
   --coverage           print which bytecodes are compiled, as docs/coverage.md, and exit
   --version            print the version and exit
@@ -28,12 +29,15 @@ Runs a program as python does, with the JIT on.
 """
 
 
+BISECT = "--bisect"
+
+
 class UsageError(Exception):
     pass
 
 
 def parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """(option texts, what follows them as python takes it). Raises UsageError, OptionError."""
+    """(option texts, with BISECT among them if asked for; what follows them as python takes it). Raises UsageError, OptionError."""
     values: dict[str, str] = {}
     rest = list(arguments)
     while rest:
@@ -47,13 +51,15 @@ def parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             return values, (["--", *rest] if rest else [])
         if word == "--stats":
             values["stats"] = "1"
+        elif word == "--bisect":
+            values[BISECT] = "1"
         elif word.startswith("-O"):
             if word == "-O" and not rest:
                 raise UsageError("-O needs NAME=VALUE")
             name, value = options.parse_assignment(word[2:] or rest.pop(0))
             values[name] = options.TABLE[name].text(value)
         else:
-            known = ["--stats", "--list-options", "--markdown", "--coverage", "--version", "--help"]
+            known = ["--stats", BISECT, "--list-options", "--markdown", "--coverage", "--version", "--help"]
             hint = options.suggestion(word, known)
             raise UsageError(f"unknown option {word}{hint}; python's own options go before -m jitcore")
     return values, []
@@ -138,6 +144,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    if values.pop(BISECT, ""):
+        from .bisection import bisect
+
+        return bisect(flags, values, command)
     os.environ[_startup.VARIABLE] = _startup.pack(os.getpid(), values)
     os.execv(sys.executable, [sys.orig_argv[0], *flags, *command])
 

@@ -197,6 +197,9 @@ class Options:
     )
     # Checks of jitcore itself
     verify: bool = _bool(False, "check the intermediate form after every pass")
+    pass_limit: int = _int(
+        BIG, 0, BIG, "how often passes are applied, all regions together; further times are left out (see --bisect)"
+    )
     deopt_every: int = _int(0, 0, BIG, "stress: force guards out in turn, one in every so many; 0 is off")
     invalidate_stress: bool = _bool(False, "stress: let regions find themselves invalid after every opaque call")
     free_stress: bool = _bool(

@@ -20,11 +20,13 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from . import log
 from .abi import LAYOUT, memory
 from .backends.descriptors import DescriptorBlock, build_all
 from .backends.exit_buffer import words
 from .optimizer import passes
 from .optimizer.ir import Graph, State
+from .options import BIG as UNLIMITED
 from .records import dataclass, field
 from .tracing.decode import code_info
 from .tracing.entry import door_graph, shape_of
@@ -217,6 +219,8 @@ class Compiler:
         self.exit_ids = itertools.count(1)
         self.serial = itertools.count(1)
         self.timings: dict[str, float] = {}
+        self.applied = 0
+        """How often passes were applied, or would have been."""
         self.unstable: dict[tuple[int, str], int] = {}
         self.direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
         self.heavy: Callable[[CodeType], bool] = lambda code: False
@@ -275,7 +279,15 @@ class Compiler:
 
     def optimise(self, graph: Graph) -> None:
         start = perf_counter()
-        passes.run(graph, self.options.passes, self.timings, self.options.verify)
+
+        def allow(name: str) -> bool:
+            self.applied += 1
+            if self.applied == self.options.pass_limit:
+                log.say(f"pass {self.applied}: {name} of {graph.name}")
+            return self.applied <= self.options.pass_limit
+
+        limited = self.options.pass_limit < UNLIMITED
+        passes.run(graph, self.options.passes, self.timings, self.options.verify, allow if limited else None)
         self.note("passes", start)
 
     def link(

@@ -533,3 +533,60 @@ def test_fresh_environment(editable: bool, tmp_path: pathlib.Path) -> None:
     call("-m", "pip", "uninstall", "-q", "-y", "jitcore")
     assert not list((tmp_path / "env").rglob("jitcore*.pth"))
     assert loaded(JITCORE="1") == "False\n"
+
+
+# Bisection
+
+BROKEN = """
+import jitcore.optimizer.passes as passes
+from jitcore.optimizer.registry import OPS
+
+def broken(graph):
+    for block in graph.blocks:
+        for op in block.ops:
+            if op.name == "int.xor":
+                op.info = OPS["int.or"]
+    return 1
+
+passes.PASSES["jumps"] = broken
+
+def first(n):
+    total = 0
+    for k in range(n):
+        total += k
+    return total
+
+def second(n):
+    total = 0
+    for k in range(n):
+        total ^= k
+    return total
+
+print(first(5000), second(5000))
+"""
+
+
+def test_bisecting_names_the_pass_and_the_region(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "prog.py").write_text(BROKEN)
+    done = run("-m", "jitcore", "--bisect", "-O", "threshold=50", "prog.py", cwd=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "the first pass that changes what the program does is" in last and ": jumps of second" in last
+    (tmp_path / "prog.py").write_text(BROKEN.replace('["jumps"]', '["none"]'))
+    done = run("-m", "jitcore", "--bisect", "-O", "threshold=50", "prog.py", cwd=tmp_path)
+    assert done.returncode == 0 and "the same with all passes" in done.stderr
+
+
+@pytest.mark.parametrize("culprit", [1, 2, 63, 64, 65, 1000, 4097])
+def test_bisecting_finds_each_place(culprit: int) -> None:
+    from jitcore.bisection import Outcome, search
+
+    total, right = 5000, Outcome(0, b"1", b"")
+
+    def attempt(limit: int) -> Outcome:
+        last = f"{limit}: fold of f" if limit <= total else ""
+        return Outcome(0, b"1" if limit < culprit else b"2", b"", last)
+
+    assert search(right, attempt)[0] == culprit
+    assert search(right, lambda limit: Outcome(0, b"2", b""))[0] == 0
+    assert search(right, lambda limit: Outcome(0, b"1", b"", "x" if limit <= total else ""))[0] == -1

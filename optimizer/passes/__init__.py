@@ -44,10 +44,11 @@ def run(
     passes: str | Sequence[str] = "all",
     timings: dict[str, float] | None = None,
     check: bool = False,
+    allow: Callable[[str], bool] | None = None,
 ) -> int:
     """Apply passes: names as `chosen` takes them, in a sequence or separated by commas. Returns the number of
     changes; `timings` collects seconds by pass. With `check` the graph is verified after each (VerifyError
-    names the pass). Raises ValueError for an unknown name, before anything is changed."""
+    names the pass). A pass that `allow` refuses is left out. Raises ValueError for an unknown name, before anything is changed."""
     if isinstance(passes, str):
         passes = [name.strip() for name in passes.split(",") if name.strip()]
     passes = chosen(passes)
@@ -55,6 +56,8 @@ def run(
         from ..verify import VerifyError, verify
     changes = 0
     for name in passes:
+        if allow is not None and not allow(name):
+            continue
         start = perf_counter()
         changes += PASSES[name](graph)
         if timings is not None:
