@@ -120,13 +120,13 @@ class Region:
 
     @property
     def gained(self) -> float:
-        """How many bytecodes the interpreter was spared, about: a round is taken to be as long as those that were recorded.
-        Calls out of native code are dearer than what the interpreter's specialised bytecodes do. Infinite where rounds are
-        not counted."""
+        """How many bytecodes the interpreter was spared, about: a round is taken to be as those that were recorded. Calls out
+        of native code are dearer than what the interpreter's specialised bytecodes do. Infinite where rounds are not
+        counted."""
         if self.ticks is None or self.translation is None or self.entry is None or self.site is None:
             return inf
-        calls = self.translation.opaque / max(self.translation.bytecodes, 1)
-        return float(self.entry.entries * self.rounds * self.site.round_length * (1 - CALL_COST * calls))
+        each = self.site.round_length - CALL_COST * self.site.per_round(self.translation.calls_out)
+        return self.entry.entries * self.rounds * each
 
     @property
     def ticks_address(self) -> int:
@@ -183,24 +183,37 @@ class LoopSite:
     misses: int = 0
     passed: int = 0
     """Events that found no fitting region since the last one was made."""
-    seen: int = 0
-    turns: int = 0
-    """Bytecodes recorded, and how many of them went back to the head of a loop."""
     reason: str = ""
     functions: WeakSet[FunctionType] = field(default_factory=WeakSet)
     tried: Counter[ExitPlace] = field(default_factory=Counter)
+    watched: int = 0
+    """Bytecodes recorded,"""
+    turns: int = 0
+    """how many of them went back to the head of a loop,"""
+    own: Counter[int] = field(default_factory=Counter)
+    """and those of the code itself by offset."""
 
     def learn(self, recording: Recording) -> None:
-        """Take note of how long a round is."""
+        """Take note of what a round consists of."""
         turns = sum(code_info(code).at(offset).op.startswith("JUMP_BACKWARD") for _, code, offset in recording.events)
         if turns:
-            self.seen += len(recording.events)
             self.turns += turns
+            self.watched += len(recording.events)
+            self.own.update(offset for _, code, offset in recording.events if code is self.code)
+
+    def per_round(self, offsets: frozenset[int]) -> float:
+        """How many of these bytecodes are executed from one backward jump to the next, as recorded. Where there are loops
+        inside, those in them: recordings tell what rounds consist of, not how many of them an inner loop does."""
+        info = code_info(self.code)
+        body = info.loop_body(self.offset)
+        inner = {offset for other in info.loops.values() if other < body for offset in other}
+        counted = offsets & inner if inner else offsets
+        return sum(self.own[offset] for offset in counted) / max(self.turns, 1)
 
     @property
     def round_length(self) -> float:
         """Bytecodes from one backward jump to the next."""
-        return self.seen / self.turns if self.turns else len(code_info(self.code).loop_body(self.offset))
+        return self.watched / self.turns if self.turns else len(code_info(self.code).loop_body(self.offset))
 
     @property
     def line(self) -> int:
@@ -242,9 +255,9 @@ class Compiler:
         """A region for the entry. Raises Refused, TranslationError, CompileError, MemoryError."""
         start = perf_counter()
         translation = self.translate(entry, options)
-        if entry.function_door and entry.direct is None and translation.opaque and not code_info(entry.code).loops:
+        if entry.function_door and entry.direct is None and translation.calls_out and not code_info(entry.code).loops:
             # A real frame, made and true at each call it does: the interpreter is better at that.
-            raise Refused("call_bound", f"{translation.opaque} calls out of native code and no loop")
+            raise Refused("call_bound", f"{len(translation.calls_out)} calls out of native code and no loop")
         self.note("translate", start)
         graph, direct, target = translation.graph, None, translation.target
         self.optimise(graph)

@@ -125,3 +125,30 @@ def test_regions_that_most_events_do_not_fit_are_retired(engine: Engine, monkeyp
     sites = [s for s in engine.sites.values() if s.code is function.__code__ and s.offset >= 0]
     assert [s.state for s in sites] == ["refused"]
     assert next(function((1, 2))) == 4
+
+
+def attributes(boxes: list[Box]) -> int:
+    total = 0
+    for box in boxes:
+        total += box.value
+    return total
+
+
+def nested(boxes: list[Box], n: int) -> int:
+    total = 0
+    for box in boxes:
+        total += box.value + box.value * box.value - box.value
+        for k in range(n):
+            total += k & 7
+    return total
+
+
+def test_calls_out_of_native_code_count_by_how_often_they_are_made(engine: Engine) -> None:
+    boxes = [Box(k) for k in range(40)]
+    for _ in range(200):
+        assert attributes(boxes) == 780
+        assert nested(boxes, 200) == sum(k * k for k in range(40)) + 40 * 700
+    (short_one,) = [s for s in engine.sites.values() if s.code is attributes.__code__ and s.offset >= 0]
+    assert short_one.reason == "not_profitable" and not short_one.regions
+    long_ones = [s for s in engine.sites.values() if s.code is nested.__code__ and s.offset >= 0]
+    assert long_ones and all(s.state == "live" and s.regions for s in long_ones)

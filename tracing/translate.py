@@ -188,8 +188,9 @@ class Translation:
     targets: list[DirectTarget] = field(default_factory=list)
     """Other regions' functions that this one calls directly."""
     recursive: bool = False
-    opaque: int = 0
-    """Operations that call out: each makes the frame true first and is no faster than in the interpreter."""
+    calls_out: frozenset[int] = frozenset()
+    """Offsets of the door's bytecodes that call out: each makes the frame true first and is no faster than in the
+    interpreter."""
 
 
 class Frame:
@@ -296,7 +297,7 @@ class Translator:
         self.count = 0
         self.bytecodes = 0
         self.kwnames: tuple[str, ...] | None = None
-        self.opaque_count = 0
+        self.calls_out: set[int] = set()
         self.resume: tuple[Block, int, State] | None = None
 
     def watch(self, kind: str, holder: Any, name: str, seen: object) -> None:
@@ -773,7 +774,7 @@ class Translator:
             self.memory.no_inline.add(self.path(len(self.frames) - 1))
             raise Restart
         assert self.ins is not None
-        self.opaque_count += 1
+        self.calls_out.add(self.ins.offset)
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         for k, av in enumerate(self.frame.locals):
             if av.dirty:
@@ -1326,6 +1327,6 @@ def translate(
             translator.own_target,
             translator.targets,
             translator.recursive,
-            translator.opaque_count,
+            frozenset(translator.calls_out),
         )
     raise Refused("too_many_versions", "joins did not settle")
