@@ -787,7 +787,9 @@ class Engine:
     def _retire_idle(self, site: LoopSite, passed: int = 0) -> bool:
         """Take a loop's regions out where getting in and out costs more than what is done in between: a loop that yields, say,
         whose every round has something that is not covered, or that is short. Or one that meets so many types that most of
-        its events, `passed` of them, find no region that fits."""
+        its events, `passed` of them, find no region that fits. Under stress nothing pays, and all stays."""
+        if self.options.deopt_every or self.options.invalidate_stress:
+            return False
         regions = [region for region in site.regions if region.offset != FUNCTION]
         entries = sum(region.entry.entries for region in regions)
         gained = sum(region.gained for region in regions)
