@@ -182,7 +182,7 @@ class LoopSite:
     recordings: int = 0
     misses: int = 0
     passed: int = 0
-    """Events that found no fitting region since the last one was made."""
+    """Events that found no fitting region, once all versions were made."""
     reason: str = ""
     functions: WeakSet[FunctionType] = field(default_factory=WeakSet)
     tried: Counter[ExitPlace] = field(default_factory=Counter)
