@@ -61,6 +61,7 @@ from .runtime_state import (
 OTHERS = ~0x2020202020202020  # bits of all tools but the optimizer's (5), in eight events
 OTHERS_16 = 0xDFDF
 FEW_CALLS = 16  # so near to the recursion limit the interpreter goes on alone: regions that are Python code need some
+FEW_UNITS = 60  # the same of C recursion (3.12, 3.13): a callback that cannot be called gives no answer, not even an error
 ARGUMENTS = 0x7FFFFFFFFFFFFFFF  # without the flag that callers may set in nargsf
 
 
@@ -239,6 +240,17 @@ def count_down(row, hook, code, dst):
 
 
 @native(inline=True)
+def nearly_deep(ts):
+    """Whether the thread is so near to a recursion limit that nothing but the interpreter may go on."""
+    if ld32(ts + LAYOUT.TS_PY_RECURSION_REMAINING) < FEW_CALLS:
+        return 1
+    if LAYOUT.TS_C_RECURSION:
+        if ld32(ts + LAYOUT.TS_C_RECURSION) < FEW_UNITS:
+            return 1
+    return 0
+
+
+@native(inline=True)
 def watched(code):
     """Whether another tool has an event active in the code: it must see every instruction, so native code stays out.
     The bits are CPython's own, kept up to date for running code; sys.settrace and sys.setprofile are tools too."""
@@ -265,7 +277,7 @@ def jump_callback(self, args, nargs):
     entry = ld64(row + S.R_HEAD)
     if entry:
         ts = c.PyThreadState_Get()
-        if breaker_set(ts) or ld32(ts + LAYOUT.TS_PY_RECURSION_REMAINING) < FEW_CALLS:
+        if breaker_set(ts) or nearly_deep(ts):
             return c._Py_NoneStruct
         if watched(code) or stack_low():
             return c._Py_NoneStruct
@@ -474,7 +486,7 @@ def function_entry(func, args, nargsf, kwnames):
     ts = c.PyThreadState_Get()
     if breaker_set(ts) or watched(ld64(row + S.F_CODE)):
         return call_original(func, args, nargsf, kwnames)
-    if ld32(ts + LAYOUT.TS_PY_RECURSION_REMAINING) < FEW_CALLS:
+    if nearly_deep(ts):
         return call_original(func, args, nargsf, kwnames)
     if stack_low():
         return call_deep(ts, func, row, args, nargsf, kwnames)

@@ -28,7 +28,7 @@ from ...optimizer.ir import Block, Graph, State, Value
 from ...optimizer.registry import GuardFailed
 from ..descriptors import DescriptorBlock
 from ..exit_buffer import words
-from .machine import ROOM, Machine, calls_left
+from .machine import ROOM, UNITS, Machine, calls_left, units_left
 
 REGION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
@@ -133,9 +133,10 @@ class ReferenceRegion:
         """The region function. An exception that gets here is a defect of the evaluator, in the middle of
         effects that cannot be undone: the process ends."""
         try:
-            left = calls_left(tstate)
+            left, units = calls_left(tstate), units_left(tstate)
             allowed = left.value + 1  # this call has been counted
             left.value += ROOM
+            units.value += UNITS
         except RecursionError:
             return 0  # no room even for that: the region does not fit, says this to the door
         try:
@@ -150,6 +151,7 @@ class ReferenceRegion:
             if machine.pending is not None:
                 self.pending.value = memory.new_reference(machine.pending)
             left.value -= ROOM
+            units.value -= UNITS
             return block.address
         except BaseException:  # any exception at all: see above
             traceback.print_exc()

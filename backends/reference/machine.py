@@ -26,11 +26,18 @@ DEEPEST = 30
 """Direct calls in each other. Deeper ones are made by the interpreter."""
 ROOM = 500
 """Python calls that the evaluator may nest beyond the program's recursion limit."""
+UNITS = 30
+"""C recursion that a region costs here and not in native code: the callback, the evaluator, the call out of it."""
 
 
 def calls_left(tstate: int) -> ctypes.c_int32:
     """The thread's count of Python calls until the recursion limit, in place."""
     return ctypes.c_int32.from_address(tstate + LAYOUT.TS_PY_RECURSION_REMAINING)
+
+
+def units_left(tstate: int) -> ctypes.c_int32:
+    """The thread's units of C recursion (3.12, 3.13), in place; elsewhere a number that nobody reads."""
+    return ctypes.c_int32.from_address(tstate + LAYOUT.TS_C_RECURSION) if LAYOUT.TS_C_RECURSION else ctypes.c_int32(0)
 
 
 @cache
