@@ -788,14 +788,13 @@ class Engine:
         """Take a loop's regions out where getting in and out costs more than what is done in between: a loop that yields, say,
         whose every round has something that is not covered, or that is short. Or one that meets so many types that most of
         its events, `passed` of them, find no region that fits. Under stress nothing pays, and all stays."""
-        if self.options.deopt_every or self.options.invalidate_stress:
+        if site.offset == FUNCTION or self.options.deopt_every or self.options.invalidate_stress:
             return False
-        regions = [region for region in site.regions if region.offset != FUNCTION]
-        entries = sum(region.entry.entries for region in regions)
-        gained = sum(region.gained for region in regions)
-        if not regions or gained >= ENTRY_COST * entries + PASSING_COST * passed:
+        entries = sum(region.entry.entries for region in site.regions)
+        gained = sum(region.gained for region in site.regions)
+        if gained >= ENTRY_COST * entries + PASSING_COST * passed:
             return False
-        for region in regions:
+        for region in list(site.regions):
             self._uninstall(region, "retired")
         each = f"{gained / max(entries, 1):.0f} bytecodes each"
         self._refuse("not_profitable", site.name, f"{entries} entries, {each}, {passed} events without")

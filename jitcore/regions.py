@@ -26,7 +26,6 @@ from .backends.descriptors import DescriptorBlock, build_all
 from .backends.exit_buffer import words
 from .optimizer import passes
 from .optimizer.ir import Graph, State
-from .options import BIG as UNLIMITED
 from .records import dataclass, field
 from .tracing.decode import code_info
 from .tracing.entry import door_graph, shape_of
@@ -299,8 +298,7 @@ class Compiler:
                 log.say(f"pass {self.applied}: {name} of {graph.name}")
             return self.applied <= self.options.pass_limit
 
-        limited = self.options.pass_limit < UNLIMITED
-        passes.run(graph, self.options.passes, self.timings, self.options.verify, allow if limited else None)
+        passes.run(graph, self.options.passes, self.timings, self.options.verify, allow)
         self.note("passes", start)
 
     def link(
