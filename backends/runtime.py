@@ -21,12 +21,14 @@ from importlib.util import find_spec
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from ..abi import LAYOUT, AbiError, memory
+from .. import observing
+from ..abi import LAYOUT, AbiError, arrays, memory
 from ..abi.pending import blocked_signals
-from .llvm import cache, lowlevel, runtime_doors, runtime_exits, runtime_state, runtime_watch
+from .llvm import cache, lowlevel, runtime_doors, runtime_exits, runtime_recorder, runtime_state, runtime_watch
 from .llvm import runtime_state as S
 from .llvm.jit import Jit
 from .llvm.lowlevel import NativeFunction
+from .observer import Observer
 
 if TYPE_CHECKING:
     from .reference import ReferenceBackend
@@ -52,6 +54,7 @@ HELPERS: dict[str, NativeFunction] = {
     "make_range_iterator": runtime_exits.make_range_iterator,
     "jump_callback": runtime_doors.jump_callback,
     "start_callback": runtime_doors.start_callback,
+    "instruction_callback": runtime_recorder.instruction_callback,
     "function_entry": runtime_doors.function_entry,
     "loop_row": runtime_doors.loop_row,
     "function_row": runtime_doors.function_row,
@@ -244,7 +247,16 @@ def return_address(code: CodeType) -> int:
 
 def routine_sources() -> list[bytes]:
     """What the routines' code depends on besides the interpreter's layout."""
-    modules: tuple[Any, ...] = (lowlevel, runtime_state, runtime_exits, runtime_doors, runtime_watch)
+    modules: tuple[Any, ...] = (
+        lowlevel,
+        runtime_state,
+        runtime_exits,
+        runtime_doors,
+        runtime_recorder,
+        runtime_watch,
+        arrays,
+        observing,
+    )
     specs = [module.__spec__ for module in modules] + [find_spec(f"{lowlevel.__name__}_translate")]
     return [spec.loader.get_source(spec.name).encode() for spec in specs]
 
@@ -267,6 +279,7 @@ class Runtime:
         self._fill_state()
         self.jump_callback = self._builtin("jump_callback")
         self.start_callback = self._builtin("start_callback")
+        self.observer = Observer(self._builtin("instruction_callback"), self.base + S.RECORDER)
         self._chains: dict[tuple[int, int], list[Entry]] = {}
         self._codes: dict[int, CodeType] = {}
         self._functions: dict[int, tuple[weakref.ref[FunctionType], int, list[Entry]]] = {}

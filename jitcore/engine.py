@@ -130,7 +130,8 @@ class Engine:
         if self._recorder is None:
             from .tracing.recorder import Recorder
 
-            self._recorder = Recorder(TOOL, self.profiles, self._arm_instructions)
+            assert self.runtime is not None
+            self._recorder = Recorder(TOOL, self.profiles, self._arm_instructions, self.runtime.observer)
         return self._recorder
 
     def enable(self, everything: bool = True) -> None:
@@ -643,8 +644,7 @@ class Engine:
         if not recorder.busy():
             self.seen = -1
             return False
-        assert recorder.recording is not None
-        seen = len(recorder.recording.events)
+        seen = recorder.progress
         if seen != self.seen:
             self.seen, self.seen_at = seen, perf_counter()
         elif recorder.thread == threading.get_ident():
@@ -665,8 +665,8 @@ class Engine:
             site.state = "recorded"
             site.learn(recording)
             self._again(site, 1)
-            self._tell("recorded", where=site.name, reason=recording.reason, instructions=len(recording.events))
-            log.debug(f"recorded {site.name}: {recording.reason}, {len(recording.events)} instructions")
+            self._tell("recorded", where=site.name, reason=recording.reason, instructions=recording.length)
+            log.debug(f"recorded {site.name}: {recording.reason}, {recording.length} instructions")
 
         site.recordings += 1
         limit = self._options_of(site.code).trace_limit

@@ -194,11 +194,15 @@ class LoopSite:
 
     def learn(self, recording: Recording) -> None:
         """Take note of what a round consists of."""
-        turns = sum(code_info(code).at(offset).op.startswith("JUMP_BACKWARD") for _, code, offset in recording.events)
+        turns = sum(
+            times for (info, offset), times in recording.counts.items() if info.at(offset).op.startswith("JUMP_BACKWARD")
+        )
         if turns:
             self.turns += turns
-            self.watched += len(recording.events)
-            self.own.update(offset for _, code, offset in recording.events if code is self.code)
+            self.watched += recording.length
+            for (info, offset), times in recording.counts.items():
+                if info.code is self.code:
+                    self.own[offset] += times
 
     def per_round(self, offsets: frozenset[int]) -> float:
         """How many of these bytecodes are executed from one backward jump to the next, as recorded. Where there are loops

@@ -89,9 +89,8 @@ except TimeoutError as error:
     frames = [f.name for f in traceback.extract_tb(error.__traceback__)]
     print(error, frames[:2], frames[-1])
 signal.setitimer(signal.ITIMER_REAL, 0)
-# The recorder's own callback, which is Python code, may be where a signal arrives: now and then, not as a rule.
 strange = [name for name in seen[-40:] if name not in ("loop", "inlined", "nested", "calling", "inner", "add")]
-print(len(seen) in (60, 61), strange[2:])
+print(len(seen) in (60, 61), strange)
 """
 )
 

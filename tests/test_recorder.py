@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -9,9 +10,10 @@ from types import CodeType
 from typing import Any
 
 import pytest
+from jitcore.backends.runtime import runtime
 from jitcore.tracing.decode import code_info
-from jitcore.tracing.profile import BIG_INT, Observation, ProfileStore
-from jitcore.tracing.recorder import Recorder, Recording, conflict
+from jitcore.tracing.profile import Observation, ProfileStore
+from jitcore.tracing.recorder import Recorder, Recording, conflict, replay
 
 from jitcore.abi import memory
 
@@ -28,7 +30,7 @@ class Harness:
         self.store = ProfileStore()
         self.done: list[Recording] = []
         self.answer: list[str | None] = []
-        self.recorder = Recorder(TOOL, self.store, self.arm)
+        self.recorder = Recorder(TOOL, self.store, self.arm, runtime().observer)
 
     def arm(self, code: CodeType, on: bool) -> None:
         kept = self.kept.get(code, 0)
@@ -97,6 +99,72 @@ def test_a_simple_loop(harness: Harness) -> None:
     assert "FOR_ITER" in recording.dump()
 
 
+def test_logs_can_be_replayed(harness: Harness) -> None:
+    """A log says all that the recording has learnt."""
+
+    class Both:
+        def __init__(self, x: int) -> None:
+            self.x = x
+
+    def f(n: int) -> float:
+        t, parts = 0.0, [1, 2.5, None]
+        for i in range(n):
+            t += helper(i) if i % 3 else abs(t)
+            if i % 5 in parts:
+                t -= Both(i).x
+        return t
+
+    harness.run(f, 60, rounds=9)
+    (recording,) = harness.done
+    again = ProfileStore()
+    replay(recording, again)
+    assert len(recording.codes) == 3 and recording.length == len(recording.events) > 50
+    for code in recording.codes:
+        first, second = harness.store.of(code), again.of(code)
+        assert first.dump() == second.dump() and first.observations
+        assert [o.items for o in first.observations.values()] == [o.items for o in second.observations.values()]
+        assert [o.callees for o in first.observations.values()] == [o.callees for o in second.observations.values()]
+    assert any(o.items == {int, float, type(None)} for o in again.of(f.__code__).observations.values())
+
+
+def test_types_that_die_are_kept_until_the_log_is_read(harness: Harness) -> None:
+    def f(n: int) -> int:
+        t = 0
+        for i in range(n):
+            one = type(f"Kind{i}", (), {"x": i})()
+            t += [one][0].x
+            del one
+            gc.collect()
+        return t
+
+    assert harness.run(f, 12, at=2, rounds=4) == 66
+    names = {kind.__name__ for kind in harness.seen(f, "LOAD_ATTR").operands[0]}
+    assert len(names) > 1 and all(name.startswith("Kind") for name in names)
+
+
+def test_many_callees_and_deep_calls(harness: Harness) -> None:
+    """More code objects and live frames than the observer has room for."""
+    space: dict[str, Any] = {}
+    source = [f"def g{k}(x):\n return x + {k}\n" for k in range(60)]
+    source.append("def deep(n):\n return n if n == 0 else 1 + deep(n - 1)\n")
+    source.append("def f(n):\n t = 0\n for i in range(n):\n  t = " + " + ".join(f"g{k}(i)" for k in range(60)) + " + deep(30) - t\n return t\n")
+    exec("".join(source), space)
+    f, deep = space["f"], space["deep"]
+    expected = f(20)
+    assert harness.run(f, 20, at=4, limit=100000, rounds=2) == expected
+    assert len(harness.done[0].codes) == 40
+
+    def g(n: int) -> int:
+        t = 0
+        while n:
+            n -= 1
+            t += deep(90 if n % 2 else 3)
+        return t
+
+    assert harness.run(g, 20, at=4, limit=100000, rounds=3) == 930
+    assert harness.done[1].reason in ("loops_inside", "closed")
+
+
 def test_branches(harness: Harness) -> None:
     def f(n: int) -> int:
         t = 0
@@ -119,7 +187,7 @@ def test_big_ints_are_told_from_small_ones(harness: Harness) -> None:
         return t
 
     harness.run(f, 30)
-    assert set(harness.seen(f, "BINARY_OP").operands[0]) == {BIG_INT}
+    assert set(harness.seen(f, "BINARY_OP").operands[0]) == {"BIG_INT"}
 
 
 def test_calls_are_followed(harness: Harness) -> None:

@@ -5,7 +5,7 @@ result kinds, branch directions, callees. A bridge is then nothing but new obser
 region that is made again sees all of them. Observations do not tell calling contexts apart; the translator knows the
 types of most values itself and asks only where values come out of memory.
 
-A kind is an exact type, or one of the markers below. Types are held weakly where possible, so that recording a class does
+A kind is an exact type, or one of the names that `observing` has. Types are held weakly where possible, so that recording a class does
 not keep it alive.
 """
 
@@ -16,11 +16,6 @@ from typing import Any
 from weakref import ref
 
 from ..records import dataclass, field
-
-BIG_INT = "BIG_INT"
-"""An exact int that does not fit 64 bits."""
-NULL = "NULL"
-TAGGED = "TAGGED"
 
 MAX_CALLEES = 4
 
@@ -52,14 +47,14 @@ class Observation:
         else:
             self.not_taken += 1
 
-    def saw_callee(self, target: Any) -> None:
-        if self.megamorphic or any(c is target for c in self.callees):
+    def saw_callee(self, target: ref[Any]) -> None:
+        if self.megamorphic or any(one is target for one in self.called):
             return
         if len(self.called) >= MAX_CALLEES:
             self.megamorphic = True
             self.called.clear()
         else:
-            self.called.append(ref(target))
+            self.called.append(target)
 
 
 class CodeProfile:

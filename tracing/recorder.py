@@ -1,9 +1,10 @@
 """The recorder: watches a stretch of bytecode run, instruction by instruction, and stores what it saw.
 
-`sys.monitoring` INSTRUCTION events come before each instruction of the codes that are armed. The recorder reads the live
-frame (operand types, callees) and, at the next event of the same frame, what became of the instruction before (result
-type, branch direction). Python functions are armed when their call is about to happen, so callees are followed just in
-time. Everything goes into the `ProfileStore`; a recording may end at any point and what it saw stays useful.
+`sys.monitoring` INSTRUCTION events come before each instruction of the codes that are armed. A native observer writes down what
+is on the operand stack there (types of operands, callees) and, at the next event of the same frame, what became of the instruction
+before (type of the result, branch direction). Python functions are armed when their call is about to happen, so callees
+are followed just in time. When the recording has ended its log is read (`replay`) into the `ProfileStore`; a recording may end
+at any point and what it saw stays useful.
 
 Gaps are harmless: an event that is no successor of the frame's last instruction (native code ran in between, an exception
 was handled, another tool swallowed an event) only drops what was pending. Frames are told apart by address *and* code,
@@ -14,17 +15,18 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
-from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import CodeType, FrameType, FunctionType
+from typing import Any, Protocol
 
-from ..abi import LAYOUT, memory
-from ..abi.arrays import array_type
-from ..abi.pending import Later, is_the_programs, starts_quietly
-from ..records import dataclass, field
+from .. import observing
+from ..abi import memory
+from ..abi.pending import Later, is_the_programs
+from ..observing import Instruction
 from .code_flags import GENERATORS
 from .decode import CodeInfo, Ins, code_info
-from .profile import BIG_INT, NULL, TAGGED, Observation, ProfileStore
+from .profile import ProfileStore
 from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NO_EVENT
 
 OPERANDS: dict[str, int] = {
@@ -60,7 +62,6 @@ OPERANDS: dict[str, int] = {
     "FORMAT_WITH_SPEC": 2,
     "CONVERT_VALUE": 1,
 }
-ITEMS_LOOKED_AT = 64
 CALLS = {"CALL": 2, "CALL_KW": 3}
 SUBSCRIPTS = frozenset({"BINARY_SUBSCR", "BINARY_OP", "STORE_SUBSCR"})
 BRANCHES = frozenset(
@@ -84,11 +85,6 @@ RESULTS = frozenset(
     }
 )
 _DICT, _MRO, _NAME, _MODULE = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__name__", "__module__"))
-LOOPS_INSIDE = 50
-QUIET_ROUNDS, MORE_ROUNDS = 3, 12
-"""A loop is recorded for more rounds as long as one of the last few had a bytecode never seen before: each way that is
-found only later costs another compile."""
-MAX_CODES = 40
 
 INSTRUCTION = sys.monitoring.events.INSTRUCTION
 LOCAL_EVENTS = (
@@ -102,15 +98,35 @@ LOCAL_EVENTS = (
 )
 
 
-@dataclass
-class Recording:
-    """One stretch that was watched. `events` has (depth, code, offset) for reports and tests."""
+class Log(Protocol):
+    """What an observer has written down."""
 
-    code: CodeType
-    offset: int
-    reason: str = ""
-    events: list[tuple[int, CodeType, int]] = field(default_factory=list)
-    codes: list[CodeType] = field(default_factory=list)
+    def records(self) -> Sequence[Any]: ...
+
+    def events(self) -> list[tuple[int, CodeType, int]]: ...
+
+
+class Recording:
+    """One stretch that was watched: where it began, why it ended, which codes were armed, and the observer's log. The log
+    keeps the types and functions that it names alive: recordings are not to be kept for long."""
+
+    def __init__(self, code: CodeType, offset: int) -> None:
+        self.code, self.offset = code, offset
+        self.reason = ""
+        self.codes: list[CodeType] = []
+        self.log: Log | None = None
+        self.counts: Counter[tuple[CodeInfo, int]] = Counter()
+        """How often each instruction was seen, by code and offset."""
+
+    @property
+    def length(self) -> int:
+        """Instructions that were watched."""
+        return self.counts.total()
+
+    @property
+    def events(self) -> list[tuple[int, CodeType, int]]:
+        """(nesting, code, offset) of the instructions in the order they ran; for reports and tests."""
+        return self.log.events() if self.log is not None else []
 
     def dump(self) -> str:
         """The instructions in the order they ran."""
@@ -149,16 +165,23 @@ def watcher(tool_id: int, code: CodeType) -> str | None:
 
 class Recorder:
     """Records one stretch at a time. `arm(code, on)` switches a code's INSTRUCTION events, leaving the engine's other
-    events on it alone."""
+    events on it alone; `observer` is the native one (`backends.observer.Observer`)."""
 
-    def __init__(self, tool_id: int, store: ProfileStore, arm: Callable[[CodeType, bool], None]) -> None:
-        self.tool_id, self.store, self.arm = tool_id, store, arm
+    def __init__(
+        self, tool_id: int, store: ProfileStore, arm: Callable[[CodeType, bool], None], observer: Any
+    ) -> None:
+        self.tool_id, self.store, self.arm, self.observer = tool_id, store, arm, observer
         self.recording: Recording | None = None
         self.on_done: Callable[[Recording], None] = lambda recording: None
 
     @property
     def active(self) -> bool:
         return self.recording is not None
+
+    @property
+    def progress(self) -> int:
+        """A number that changes while the recording sees something."""
+        return int(self.observer.progress)
 
     def start(
         self,
@@ -179,15 +202,12 @@ class Recorder:
             reason = "tracing_active"
         if reason is not None:
             return reason
-        self.root, self.until, self.limit, self.rounds = frame, code_info(code).real(until), limit, rounds
-        self.quiet = 0
+        self.root = frame
         self.thread = threading.get_ident()
-        self.last: dict[int, tuple[CodeInfo, Ins, Observation]] = {}
-        self.seen: dict[tuple[int, int], int] = {}
-        self.order: list[int] = [frame]
         self.on_done = on_done
         self.recording = Recording(code, until)
-        sys.monitoring.register_callback(self.tool_id, INSTRUCTION, self.on_instruction)
+        sys.monitoring.register_callback(self.tool_id, INSTRUCTION, self.observer.callback)
+        self.observer.begin(frame, code_info(code).real(until), rounds, limit, self.on_callee, self.on_end)
         self.follow(code)
         return None
 
@@ -196,6 +216,10 @@ class Recorder:
         ended here."""
         recording = self.recording
         if recording is None:
+            return False
+        ended = self.observer.ended
+        if ended is not None:
+            self.stop(ended)
             return False
         if threading.get_ident() == self.thread:
             frame: FrameType | None = sys._getframe(1)
@@ -212,130 +236,120 @@ class Recorder:
 
     def follow(self, code: CodeType) -> None:
         """Arm one more code, unless another tool watches it: arming could end that tool's own events there."""
-        assert self.recording is not None
-        if watcher(self.tool_id, code) is not None:
+        recording = self.recording
+        assert recording is not None
+        if any(c is code for c in recording.codes) or watcher(self.tool_id, code) is not None:
             return
-        if len(self.recording.codes) < MAX_CODES and not any(c is code for c in self.recording.codes):
-            self.recording.codes.append(code)
+        if self.observer.add(code, len(code.co_code), watched_instructions(code, self.store)):
+            recording.codes.append(code)
             self.arm(code, True)
 
     def stop(self, reason: str) -> None:
-        """End the recording; what was seen stays in the store."""
+        """End the recording; what was seen goes to the store."""
         recording = self.recording
         if recording is None:
             return
         self.recording = None
         recording.reason = reason
+        recording.log = self.observer.end()
         for code in recording.codes:
             self.arm(code, False)
         sys.monitoring.register_callback(self.tool_id, INSTRUCTION, None)
-        self.last.clear()
+        replay(recording, self.store)
         self.on_done(recording)
 
-    @starts_quietly
-    def on_instruction(self, code: CodeType, offset: int) -> None:
+    def on_end(self) -> None:
+        """The observer's hook: it has stopped writing."""
+        self.guarded(lambda: self.stop(self.observer.ended or "recording_lost"))
+
+    def on_callee(self, target: Any) -> None:
+        """The observer's hook: this is called for the first time. It is armed where it is Python code."""
+        self.guarded(lambda: self.callee(target))
+
+    def guarded(self, work: Callable[[], None]) -> None:
         try:
-            recording = self.recording
-            if recording is None or threading.get_ident() != self.thread:
-                return
-            self.record(recording, code, offset, memory.frame_address(sys._getframe(1)))
+            work()
         except BaseException as error:
             # A defect of ours must not reach the program; what a signal handler raises here must.
             later = Later(error) if is_the_programs(error) else 0
             self.stop("recording_lost" if later else "internal_error")
             -later  # type: ignore[operator]
 
-    def record(self, recording: Recording, code: CodeType, offset: int, frame: int) -> None:
-        info = code_info(code)
-        ins = info.by_offset.get(offset)
-        if ins is None or ins.offset != offset:
+    def callee(self, target: Any) -> None:
+        if self.recording is None:
             return
-        base = frame + LAYOUT.FRAME_LOCALSPLUS + 8 * info.nlocalsplus
-        depth = info.depths.get(offset, 0)
-        self.conclude(info, offset, frame, base, depth)
-        if frame == self.root and code is recording.code and offset == self.until and recording.events:
-            self.rounds -= 1
-            self.quiet -= 1
-            if self.rounds <= 0 and (self.quiet <= 0 or self.rounds <= -MORE_ROUNDS):
-                self.stop("closed")
-                return
-        if len(recording.events) >= self.limit:
-            self.stop("trace_too_long")
-            return
-        seen = self.store.of(code).at(offset)
-        if not seen.count:
-            self.quiet = QUIET_ROUNDS
-        seen.count += 1
-        recording.events.append((self.depth_of(frame), code, offset))
-        times = self.seen.get((id(code), offset), 0) + 1
-        self.seen[id(code), offset] = times
-        if times > LOOPS_INSIDE:
-            self.stop("loops_inside")
-            return
-        extra = CALLS.get(ins.op)
-        wanted = operand_count(ins)
-        if wanted and depth >= wanted:
-            words = [memory.read64(base + 8 * k) for k in range(depth - wanted, depth)]
-            if any(is_poison(kind_of(word)) for word in words):
-                return  # an exception on its way out of native code, and no operands of the program
-            if len(seen.operands) < wanted:
-                seen.operands.extend(set() for _ in range(wanted - len(seen.operands)))
-            for k, word in enumerate(words):
-                seen.operands[k].add(kind_of(word))
-            if extra is not None:
-                self.callee(seen, words)
-            if extra is not None or ins.op == "CONTAINS_OP":
-                seen.items.update(kind for word in words for kind in item_kinds(word))
-            elif ins.op in SUBSCRIPTS:
-                seen.items.update(typecode(words[wanted - 2]))
-        if ins.op in ("RETURN_VALUE", "RETURN_CONST"):
-            self.last.pop(frame, None)
-            if frame == self.root:
-                self.stop("returned")
-            return
-        self.last[frame] = (info, ins, seen)
-
-    def depth_of(self, frame: int) -> int:
-        """Nesting for reports: position in the order frames were first seen."""
-        if frame not in self.order:
-            self.order.append(frame)
-        return self.order.index(frame)
-
-    def conclude(self, info: CodeInfo, offset: int, frame: int, base: int, depth: int) -> None:
-        """What became of the frame's previous instruction."""
-        pending = self.last.pop(frame, None)
-        if pending is None or pending[0] is not info:
-            return
-        _, ins, seen = pending
-        went_on = offset == landing(info, ins.next)
-        if ins.op in BRANCHES:
-            if offset == landing(info, ins.exhausted if ins.op == "FOR_ITER" else ins.target):
-                seen.saw_branch(True)
-                return
-            if went_on:
-                seen.saw_branch(False)
-        if went_on and depth and ins.op in RESULTS:
-            seen.results.add(kind_of(memory.read64(base + 8 * (depth - 1))))
-
-    def callee(self, seen: Observation, words: list[int]) -> None:
-        """Note what is called and arm it where it is Python code."""
-        first, second = memory.slot_object(words[0]), memory.slot_object(words[1])
-        address = (second if not first else first) if CALL_NULL_FIRST else first
-        if not address:
-            return
-        target: Any = memory.object_at(address)
-        if type(target) is MethodType:
-            target = target.__func__
-        if type(target) in (FunctionType, BuiltinFunctionType):
-            seen.saw_callee(target)
-        if type(target) is FunctionType and not target.__code__.co_flags & GENERATORS:
-            self.follow(target.__code__)
+        if type(target) is FunctionType:
+            if not target.__code__.co_flags & GENERATORS:
+                self.follow(target.__code__)
         elif issubclass(type(target), type):
             # Asking the object itself could run its code: `__class__` of a proxy, `__getattribute__` of a metaclass.
             spaces = [_DICT(base) for base in _MRO(target)]
             init = next((space["__init__"] for space in spaces if "__init__" in space), None)
             if type(init) is FunctionType:
                 self.follow(init.__code__)
+
+
+def watched_instructions(code: CodeType, store: ProfileStore) -> list[Instruction]:
+    """How the observer is to look at each instruction of the code."""
+    info = code_info(code)
+    known = store.of(code).observations
+    return [
+        Instruction(ins.offset, info.depths.get(ins.offset, 0), *looked_at(ins), ins.offset in known and known[ins.offset].count > 0)
+        for ins in info.instructions
+    ]
+
+
+def looked_at(ins: Ins) -> tuple[int, int]:
+    """How many operands of an instruction are recorded, and the observer's flags for it."""
+    flags = observing.MAKES_RESULT if ins.op in RESULTS else 0
+    if ins.op in CALLS:
+        flags |= observing.CALLS | observing.LOOKS_AT_ITEMS | (observing.CALLS_SECOND if CALL_NULL_FIRST else 0)
+    elif ins.op == "CONTAINS_OP":
+        flags |= observing.LOOKS_AT_ITEMS
+    elif ins.op in SUBSCRIPTS:
+        flags |= observing.SUBSCRIPTS
+    elif ins.op in ("RETURN_VALUE", "RETURN_CONST"):
+        flags |= observing.RETURNS
+    return operand_count(ins), flags
+
+
+def replay(recording: Recording, store: ProfileStore) -> None:
+    """Put what a recording's log says into the store. It can be done again with another store: logs are test data."""
+    assert recording.log is not None
+    recording.counts = Counter()
+    for record in recording.log.records():
+        info = code_info(record.code)
+        if record.previous >= 0:
+            conclude(info, record, store)
+        if record.ended:
+            continue
+        recording.counts[info, record.offset] += record.times
+        seen = store.of(record.code).at(record.offset)
+        seen.count += record.times
+        if any(is_poison(kind) for kind in record.operands):
+            continue  # an exception on its way out of native code, and no operands of the program
+        missing = len(record.operands) - len(seen.operands)
+        seen.operands.extend(set() for _ in range(missing))
+        for kinds, kind in zip(seen.operands, record.operands, strict=False):
+            kinds.add(kind)
+        if record.callee is not None:
+            seen.saw_callee(record.callee)
+        seen.items.update(record.items)
+
+
+def conclude(info: CodeInfo, record: Any, store: ProfileStore) -> None:
+    """What became of the frame's previous instruction."""
+    ins = info.by_offset[record.previous]
+    seen = store.of(record.code).at(ins.offset)
+    went_on = record.offset == landing(info, ins.next)
+    if ins.op in BRANCHES:
+        if record.offset == landing(info, ins.exhausted if ins.op == "FOR_ITER" else ins.target):
+            seen.taken += record.times
+            return
+        if went_on:
+            seen.not_taken += record.times
+    if went_on and record.result is not None:
+        seen.results.add(record.result)
 
 
 def operand_count(ins: Ins) -> int:
@@ -345,19 +359,6 @@ def operand_count(ins: Ins) -> int:
     if ins.op == "FORMAT_VALUE":
         return 2 if ins.arg & 4 else 1
     return OPERANDS.get(ins.op, 0)
-
-
-def item_kinds(word: int) -> set[Any]:
-    """The types of (the first) items, where the slot holds a list or tuple."""
-    if kind_of(word) not in (list, tuple):
-        return set()
-    return {type(item) for item in memory.object_at(memory.slot_object(word))[:ITEMS_LOOKED_AT]}
-
-
-def typecode(word: int) -> str:
-    """The typecode of the array that the slot holds; '' for anything else."""
-    kind = array_type()
-    return memory.object_at(memory.slot_object(word)).typecode if kind is not None and kind_of(word) is kind else ""
 
 
 def landing(info: CodeInfo, offset: int) -> int:
@@ -373,16 +374,3 @@ def landing(info: CodeInfo, offset: int) -> int:
 def is_poison(kind: object) -> bool:
     """Whether this is the type of the operands with which native code raises (see `poison`)."""
     return issubclass(type(kind), type) and _NAME(kind) == "Poison" and _MODULE(kind) == "jitcore"
-
-
-def kind_of(word: int) -> Any:
-    """The kind of a slot's content (see `profile`)."""
-    if LAYOUT.TAGGED and word & 3 == 3:
-        return TAGGED
-    address = memory.slot_object(word)
-    if not address:
-        return NULL
-    obj = memory.object_at(address)
-    if type(obj) is int and not -(1 << 63) <= obj < 1 << 63:
-        return BIG_INT
-    return type(obj)

@@ -60,6 +60,7 @@ SIGNATURES: dict[str, str] = {
     "PyObject_Vectorcall": "ppllp",
     "PyThreadState_Get": "p",
     "PyTuple_New": "pl",
+    "PyWeakref_NewRef": "ppp",
     "Py_DecRef": "vp",
     "Py_IncRef": "vp",
     "Py_FatalError": "vp",

@@ -75,6 +75,7 @@ LOG_BASE = 368
 # The stack bound that was asked for last, and the thread it is of
 BOUND_THREAD = 376
 BOUND = 384
+RECORDER = 392  # the block of a recording, or 0 (see runtime_recorder)
 SIGNALS = 448  # a sigset_t of 128 bytes: the signals that wait while a hook runs
 STATE_BYTES = 640
 
