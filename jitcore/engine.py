@@ -897,6 +897,7 @@ class Engine:
         already (those of inlined callees too) and about to go on."""
         from .abi import memory
         from .regions import MAX_REMAKES
+        from .tracing.decode import code_info
 
         region = self.exits.get(exit_id)
         if region is None or region.site is None or not self.enabled:
@@ -909,6 +910,9 @@ class Engine:
         if state is None or frame is None:
             return
         place = exit_place(state)
+        if state.reason == "hoisted" and self.compiler is not None:
+            last = state.frames[-1]
+            self.compiler.no_hoisting.add((last.code, code_info(last.code).real(last.offset)))
         site.tried[place] += 1
         if site.tried[place] > MAX_TRIES:
             return  # what was recorded behind it did not help; the exit stays an exit

@@ -240,6 +240,8 @@ class Compiler:
         self.unstable: dict[tuple[int, str], int] = {}
         self.direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
         self.heavy: Callable[[CodeType], bool] = lambda code: False
+        self.no_hoisting: set[tuple[CodeType, int]] = set()
+        """Loops for which it was tried and failed."""
 
     def is_unstable(self, namespace: dict[str, Any], name: str) -> bool:
         return self.unstable.get((id(namespace), name), 0) >= 3
@@ -252,7 +254,9 @@ class Compiler:
             inline_depth=o.max_inline_depth,
             inline_ops=o.max_inline_size,
         )
-        return translate(entry, self.profiles, limits, self.is_unstable, self.direct, self.heavy)
+        return translate(
+            entry, self.profiles, limits, self.is_unstable, self.direct, self.heavy, self.no_hoisting
+        )
 
     def compile(self, entry: Entry, options: Options | None = None) -> Region:
         """A region for the entry. Raises Refused, TranslationError, CompileError, MemoryError."""

@@ -34,6 +34,7 @@ SYMBOLS = {
     "func": sample,
     "int": int,
     "float": float,
+    "list": list,
     "Heap": Heap,
     "o": object(),
     "five": 5,
@@ -337,6 +338,94 @@ def test_refcount(between: str, cancelled: bool) -> None:
     assert text.count("obj.incref %0") == (0 if cancelled else body.count("obj.incref %0"))
 
 
+A = 'else resume after "hoisted" frame @f+8 call 8 {} []'
+ROW = f"""block a(): %0:o = frame.local [slot=0] %1:o = frame.local [slot=1] %2:i = obj.unbox_int %1 {X} anchor {A} jump h(%2)
+          block h(%3:i): %4:i = list.len %0 %5:b = int.below %2, %4 guard %5 [expected=True] {X} %6:o = list.get %0, %2
+            %7:b = obj.type_is %6 [type=@list] guard %7 [expected=True] {X} %8:i = list.len %6 %9:b = int.below %3, %8
+            guard %9 [expected=True] {X} %10:o = list.get %6, %3 %11:i = obj.unbox_int %10 {X} BODY
+            %30:b = poll branch %30 ? x() : h(%11)
+          block x(): EXIT {{}} []"""
+
+
+def rounds(body: str, text: str = ROW) -> tuple[str, str]:
+    """What stands before the loop after hoisting, and what is left in it."""
+    found = after("hoist", text.replace("BODY", body)).replace(" " + A, " ^")
+    before, _, inside = found.partition("jump h")
+    return before, inside.partition("block x")[0]
+
+
+def test_hoist_takes_checks_along() -> None:
+    before, inside = rounds("")
+    assert re.sub(r"%\d+", "%", before).split("obj.unbox_int % ! ")[1] == (
+        "%:b = obj.is_null % guard % [expected=False] ^ %:b = obj.type_is % [type=@list] guard % [expected=True] ^ "
+        "%:i = list.len % %:b = int.below %, % guard % [expected=True] ^ "
+        "%:i = list.len % %:b = int.below %, % guard % [expected=True] ^ %:o = list.get %, % "
+        "%:b = obj.is_null % guard % [expected=False] ^ %:b = obj.type_is % [type=@list] guard % [expected=True] ^ "
+        "%:i = list.len % "
+    )
+    # What depends on the round stays, with the state that it had.
+    assert re.sub(r"%\d+", "%", inside) == (
+        "(%) block h(%:i): %:b = int.below %, % guard % [expected=True] ! %:o = list.get %, % %:i = obj.unbox_int % ! "
+        "%:b = poll branch % ? x() : h(%) "
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "loads", "checks"),
+    [
+        ("", 4, 6),  # of the list its size (twice: one for the check that goes along) and the row, of the row its size
+        ("%20:f = const.f [value=1.0] list.set_float %6, %3, %20 [old=@float]", 4, 6),
+        ("%20:f = const.f [value=1.0] list.set_float %6, %3, %20 [old=None]", 1, 3),  # the item may have been the row
+        ("obj.incref %6 %20:o = list.set %6, %3, %6 obj.drop %20", 1, 3),
+        ("obj.incref %10 list.append %6, %10", 0, 0),
+        ('%20:o = call.object %0 [function="PyObject_Repr", extra=()] obj.drop %20', 0, 0),
+    ],
+)
+def test_hoist_and_what_the_loop_writes(body: str, loads: int, checks: int) -> None:
+    before, _ = rounds(body)
+    assert before.count("= list.") == loads
+    assert before.count("guard") == checks
+
+
+def test_hoist_only_what_every_round_does() -> None:
+    sometimes = f"""block a(): %0:o = frame.local [slot=0] %1:o = frame.local [slot=1] anchor {A} jump h()
+          block h(): %2:b = poll branch %2 ? y() : n()
+          block y(): %3:i = obj.unbox_int %0 {X} jump e()
+          block n(): jump e()
+          block e(): %4:i = obj.unbox_int %1 {X} %5:b = poll branch %5 ? x() : h()
+          block x(): EXIT {{}} []"""
+    before, inside = rounds("", sometimes)
+    assert before.count("obj.unbox_int") == 1 and before.index("%1") < before.index("obj.unbox_int %1")
+    assert inside.count("obj.unbox_int %0 !") == 1
+
+
+def test_hoist_out_of_nests() -> None:
+    nest = f"""block a(): %0:o = frame.local [slot=0] %1:i = const.i [value=0] anchor {A} jump h(%1)
+          block h(%2:i): anchor {A.replace("{}", "{0: box %2}")} jump i(%2)
+          block i(%3:i): %4:i = obj.unbox_int %0 {X} %5:b = int.lt %4, %2 guard %5 [expected=True] {X}
+            %6:i = int.add %3, %4 %7:b = poll branch %7 ? o() : i(%6)
+          block o(): %8:b = poll branch %8 ? x() : h(%6)
+          block x(): EXIT {{}} []"""
+    text = after("hoist", nest)
+    first, _, rest = text.partition("jump h")
+    middle, _, inner = rest.partition("jump i")
+    assert "obj.unbox_int" in first and "hoisted" in first and "{0: box" not in first
+    assert "int.lt" in middle and "{0: box" in middle and "obj.unbox_int" not in middle
+    assert "guard" not in inner and "int.add" in inner
+
+
+def test_hoist_needs_an_anchor_and_one_way_in() -> None:
+    assert after("hoist", ROW.replace("BODY", "").replace(f"anchor {A}", "")).count("block h") == 1
+    before, _ = rounds("", ROW.replace(f"anchor {A}", ""))
+    assert "guard" not in before
+    two = f"""block a(): %0:o = frame.local [slot=0] %1:b = poll branch %1 ? b() : c()
+          block b(): anchor {A} jump h() block c(): anchor {A} jump h()
+          block h(): %2:i = obj.unbox_int %0 {X} %3:b = poll branch %3 ? x() : h()
+          block x(): EXIT {{}} []"""
+    text = after("hoist", two)
+    assert "anchor" not in text and "obj.unbox_int" in text.partition("block h")[2]
+
+
 def test_run() -> None:
     timings: dict[str, float] = {}
     graph = parse('graph "g" block a(): %0:i = const.i [value=1] jump a2() block a2(): jump a2()')
@@ -344,7 +433,7 @@ def test_run() -> None:
     assert set(timings) == {"dce", "jumps"}
     with pytest.raises(ValueError, match="unknown passes"):
         run(graph, "dce,wrong")
-    assert set(PASSES) == {"fold", "gvn", "dce", "jumps", "refcount"}
+    assert set(PASSES) == {"fold", "gvn", "hoist", "dce", "jumps", "refcount"}
 
 
 def test_run_names_the_pass_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ observations for the same places and every compile sees all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -895,9 +895,13 @@ class Translator:
     def arrive(self, offset: int) -> None:
         """End the current block by jumping to the join at `offset`."""
         offset = self.frame.info.real(offset)
+        goes_round = self.ins is not None and self.ins.op.startswith("JUMP_BACKWARD")
         self.ins = None
         self.effect = False
         self.normalise(offset)
+        if self.frame.info.is_loop_head(offset) and not goes_round:
+            if (self.frame.code, offset) not in self.memory.no_hoisting:
+                self.emit("anchor", state=self.frame_state(offset, reason="hoisted", when="after"))
         key: Key = (*self.path(), offset)
         context = self.context()
         known = self.versions.setdefault(key, [])
@@ -1168,6 +1172,9 @@ class Memory:
     direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
     heavy: Callable[[CodeType], bool] = lambda code: False
     """Whether a call of this code spends so long in loops of its own that nothing is gained by walking into it."""
+    no_hoisting: Container[tuple[CodeType, int]] = ()
+    """Loops (code and offset of the head) before which nothing is to be checked that belongs into their rounds: such checks
+    have failed."""
 
 
 def owned_parts(av: AV) -> list[Obj]:
@@ -1301,6 +1308,7 @@ def translate(
     is_unstable: Callable[[dict[str, Any], str], bool] = lambda namespace, name: False,
     direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None,
     heavy: Callable[[CodeType], bool] = lambda code: False,
+    no_hoisting: Container[tuple[CodeType, int]] = (),
 ) -> Translation:
     """Make the graph of a region.
 
@@ -1309,7 +1317,14 @@ def translate(
     from .poison import poison_call, poison_operands
 
     limits = limits or Limits()
-    memory = Memory(is_unstable, poison_call=poison_call, poison_operands=poison_operands, direct=direct, heavy=heavy)
+    memory = Memory(
+        is_unstable,
+        poison_call=poison_call,
+        poison_operands=poison_operands,
+        direct=direct,
+        heavy=heavy,
+        no_hoisting=no_hoisting,
+    )
     for attempt in range(limits.restarts):
         translator = Translator(entry, profiles, limits, memory)
         try:

@@ -25,6 +25,11 @@ def guard(e: Emitter, op: Op, c: str) -> None:
         e.leave_if(c, op.state)
 
 
+@lowering("anchor")
+def anchor(e: Emitter, op: Op) -> None:
+    """Nothing to do."""
+
+
 def code(e: Emitter) -> CodeType:
     """The door's code object: how many locals there are, where its bytecode is."""
     if e.code is None:

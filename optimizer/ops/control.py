@@ -19,6 +19,11 @@ def guard(m: Any, c: bool, expected: bool) -> None:
         raise GuardFailed
 
 
+@op("anchor", guard=True)
+def anchor(m: Any) -> None:
+    """Stands before a loop, with the state of its head: what passes move out of the loop comes here. Does nothing."""
+
+
 @op("frame.local", "", "o", reads="frame", imm="slot")
 def local(m: Any, slot: int) -> int:
     """What local slot holds, borrowed from the frame; NULL when unbound."""

@@ -14,15 +14,17 @@ from ..ir import Graph
 from .dce import dce
 from .fold import fold
 from .gvn import gvn
+from .hoist import hoist
 from .jumps import jumps
 from .refcount import refcount
 
 Pass = Callable[[Graph], int]
 
-PASSES: dict[str, Pass] = {"fold": fold, "gvn": gvn, "jumps": jumps, "refcount": refcount, "dce": dce}
+PASSES: dict[str, Pass] = {"fold": fold, "gvn": gvn, "hoist": hoist, "jumps": jumps, "refcount": refcount, "dce": dce}
 
-ALL = ("fold", "gvn", "fold", "jumps", "refcount", "dce")
-"""What `all` runs. Folding comes twice: numbering makes operands equal and conditions known."""
+ALL = ("fold", "gvn", "fold", "jumps", "hoist", "refcount", "dce")
+"""What `all` runs. Folding comes twice: numbering makes operands equal and conditions known. What is moved out of loops is what
+numbering has left in them."""
 
 
 def chosen(names: Sequence[str]) -> list[str]:

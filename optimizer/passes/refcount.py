@@ -4,7 +4,8 @@ that could tell.
 Without the pair the count is one lower in between. That matters to whoever could release another reference
 to the object (a drop, a slot or item replaced, any Python code), who looks at counts, and who was going to
 take this very reference over (an operation consuming v, a state stealing it). All of these end the search;
-other guards and arithmetic do not.
+other guards and arithmetic do not. Nor does a number that is put into the list v in the place of a number: what ends there is
+no list.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ def close(op: Op, open_: dict[Value, int]) -> None:
     if not open_:
         return
     info = op.info
+    if op.name in ("list.set_float", "list.set_int") and op.imm[0] in (int, float):
+        for value in [value for value in open_ if value is not op.args[0]]:
+            del open_[value]
+        return
     if info.writes & TELLING and op.name not in ("frame.set_ip", "poll") or "ref" in info.reads:
         open_.clear()
         return
