@@ -70,7 +70,7 @@ def main() -> int:
         parser.error(str(error))
     configurations = known.own()
     if not (chosen.quick or chosen.no_peers):
-        configurations += [peer for peer in known.peers() if not (chosen.programs and peer.numba)]
+        configurations += [peer for peer in known.peers() if peer.for_programs or not chosen.programs]
     configurations += given
     if chosen.only:
         only = chooser(chosen.only)

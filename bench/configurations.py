@@ -15,6 +15,8 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 
+from . import twins
+
 PLAIN = "plain"
 JITCORE = "jitcore"
 # Variables for one process only, or that would make every worker talk.
@@ -30,6 +32,13 @@ class Configuration:
     variables: dict[str, str] = field(default_factory=dict)
     peer: bool = True
     numba: bool = False
+    twins: str | None = None
+    """The library of the kernels' C twins, which are called instead of the kernels."""
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether it runs whole programs, too."""
+        return not self.numba and self.twins is None
 
     def environment(self) -> dict[str, str]:
         """The environment of its processes."""
@@ -55,7 +64,7 @@ def own() -> list[Configuration]:
 
 
 def peers() -> list[Configuration]:
-    """Other compilers for Python that this machine has."""
+    """Other compilers for Python that this machine has, and the C compiler."""
     found = []
     seen = set()
     for command in (sys.executable, "python3.14", "python3.15"):
@@ -69,6 +78,9 @@ def peers() -> list[Configuration]:
         found.append(Configuration("pypy", (pypy,)))
     if importlib.util.find_spec("numba") is not None:
         found.append(Configuration("numba", (sys.executable,), numba=True))
+    library = twins.library()
+    if library is not None:
+        found.append(Configuration("C -O2", (sys.executable,), twins=library))
     return found
 
 

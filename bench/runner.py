@@ -151,6 +151,7 @@ def sample(task: Task, configuration: Configuration, settings: Settings) -> Samp
         "rounds": settings.rounds,
         "round_seconds": settings.round_seconds,
         "numba": configuration.numba,
+        "twins": configuration.twins,
     }
     try:
         done = subprocess.run(

@@ -7,7 +7,8 @@ that of Python 3.9. Times are CPU seconds of the whole process, compiling in oth
 A job: `kind` 'kernel' (with `path`, `size`) or 'program' (with `path`, `entry`); `first_seconds`: how long
 calls are repeated from a cold start, each one's end noted; `warm_seconds`: when, counted from the first
 call, warm-up is over; `rounds` of at least `round_seconds` each, whose best is the steady state; `numba`:
-let numba compile the module's functions first.
+let numba compile the module's functions first; `twins`: the library with the kernels in C, to be called
+instead.
 
 The values of all calls are compared here (`consistent`); the first goes into the answer for comparison
 with other configurations.
@@ -63,6 +64,17 @@ def with_numba(module: types.ModuleType) -> None:
     for name, value in list(vars(module).items()):
         if isinstance(value, types.FunctionType):
             setattr(module, name, numba.njit(value))
+
+
+def twin(path: str, library: str, module: types.ModuleType, size: int) -> Callable[[], Any]:
+    """The kernel's twin in C as a function without arguments."""
+    import ctypes
+
+    name = os.path.splitext(os.path.basename(path))[0]
+    function = getattr(ctypes.CDLL(library), name)
+    function.argtypes = [ctypes.c_longlong]
+    function.restype = ctypes.c_double if isinstance(module.EXPECTED[size], float) else ctypes.c_longlong
+    return lambda: function(size)
 
 
 def jit_report() -> dict[str, Any] | None:
@@ -132,7 +144,9 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         if job.get("numba"):
             with_numba(module)
         size = job["size"]
-        answer = measure(lambda: module.run(size), job)
+        library = job.get("twins")
+        run = twin(job["path"], library, module, size) if library else lambda: module.run(size)
+        answer = measure(run, job)
     else:
         here = os.path.dirname(os.path.abspath(__file__))
         programs: Any = load(os.path.join(here, "pyperformance_programs.py"), "programs")

@@ -190,6 +190,18 @@ def test_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "JITCORE_STATS" not in environment
 
 
+def test_twins_in_c_are_right() -> None:
+    """Every kernel has a twin, which computes the same."""
+    library = configurations.twins.library()
+    if library is None:
+        pytest.skip("no C compiler")
+    wanted = runner.kernel_tasks(lambda name: True, True)
+    configuration = configurations.Configuration("C -O2", (sys.executable,), twins=library)
+    assert not configuration.for_programs
+    results = runner.run(wanted, [configuration], runner.QUICK)
+    assert [(r.task, r.problem, r.value) for r in results] == [(t.name, None, t.expected) for t in wanted]
+
+
 def test_peers_from_the_command_line() -> None:
     peer = configurations.from_text("p=A=1 B=2 /x/python -X a=b")
     assert peer.command == ("/x/python", "-X", "a=b") and peer.variables == {"A": "1", "B": "2"}
