@@ -879,6 +879,8 @@ class Engine:
         for region in [region for region in site.regions if not region.valid.value]:
             if region.state != "live":
                 continue
+            if self.compiler is not None:
+                self.compiler.died(region)
             self._uninstall(region, "invalidated")
             self.invalidations += 1
             log.info(f"invalidated {site.name}")

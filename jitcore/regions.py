@@ -48,6 +48,8 @@ MOST_LINES = 60_000
 """Lines of IR of which better code is made: LLVM's time grows faster than they do, and is about two seconds there."""
 
 MAX_REMAKES = 12
+UNSTABLE = 3
+"""Regions that have died of a name's changes before it is loaded anew each time."""
 MAX_ATTEMPTS = 4
 CALL_COST = 8
 """What a call out of native code costs more than the same in the interpreter, in bytecodes."""
@@ -237,14 +239,22 @@ class Compiler:
         self.timings: dict[str, float] = {}
         self.applied = 0
         """How often passes were applied, or would have been."""
-        self.unstable: dict[tuple[int, str], int] = {}
+        self.changes: Counter[tuple[int, str]] = Counter()
+        """How often a region died of a change of that name in that namespace."""
         self.direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
         self.heavy: Callable[[CodeType], bool] = lambda code: False
         self.no_hoisting: set[tuple[CodeType, int]] = set()
         """Loops for which it was tried and failed."""
 
     def is_unstable(self, namespace: dict[str, Any], name: str) -> bool:
-        return self.unstable.get((id(namespace), name), 0) >= 3
+        """Whether it changes so often that its value is not to be taken for constant any more."""
+        return self.changes[id(namespace), name] >= UNSTABLE
+
+    def died(self, region: Region) -> None:
+        """Take note of why a region is not valid any more."""
+        for watch in region.translation.watches if region.translation is not None else ():
+            if watch.kind == "dict" and not watch.holds():
+                self.changes[id(watch.holder), watch.name] += 1
 
     def translate(self, entry: Entry, options: Options | None = None) -> Translation:
         o = options or self.options

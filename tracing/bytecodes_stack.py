@@ -283,8 +283,10 @@ def load_global(t: Translator, ins: Ins) -> None:
 
 
 def global_value(t: Translator, name: str) -> AV:
-    """The value of a global or built-in name, held constant by a watcher on its dictionary."""
+    """The value of a global or built-in name, held constant by a watcher on its dictionary, unless it has changed often."""
     frame = t.frame
+    if t.memory.is_unstable(frame.globals, name):
+        return changing(t, frame.globals, name)
     watch(t, frame.globals, name)
     if name in frame.globals:
         value = frame.globals[name]
@@ -293,10 +295,16 @@ def global_value(t: Translator, name: str) -> AV:
         value = frame.builtins[name]
     else:
         raise Leave("unbound_global", name)
-    if t.memory.is_unstable(frame.globals, name):
-        raise Leave("unstable_global", name)
     t.constants[id(value)] = value
     return Const(value)
+
+
+def changing(t: Translator, namespace: dict[str, object], name: str) -> AV:
+    """What the namespace holds now: a reference of our own, because the next store may end the object."""
+    if type(namespace) is not dict or name not in namespace:
+        raise Leave("unstable_global", name)
+    closed(t, "PyObject_GetItem", [Const(namespace), Const(name)], (), npop=0, result_type=None)
+    return t.pop()
 
 
 def watch(t: Translator, namespace: dict[str, object], name: str) -> None:
@@ -358,9 +366,12 @@ def load_attr(t: Translator, ins: Ins) -> None:
         namespace = av.obj.__dict__
         if name not in namespace:
             raise Leave("unbound_global", name)
-        watch(t, namespace, name)
         if t.memory.is_unstable(namespace, name):
-            raise Leave("unstable_global", name)
+            found = changing(t, namespace, name)
+            t.pop()
+            push_callable(t, found, is_method)
+            return
+        watch(t, namespace, name)
         value = namespace[name]
         t.constants[id(value)] = value
         t.pop()
@@ -394,5 +405,6 @@ def store_attr(t: Translator, ins: Ins) -> None:
     t.end_opaque()
 
 
-from .iteration import settled  # noqa: E402  (the translator imports these modules lazily)
+from .bytecodes_numbers import closed  # noqa: E402  (the translator imports these modules lazily)
+from .iteration import settled  # noqa: E402  (likewise)
 from .translate import ABSENT, Leave  # noqa: E402  (likewise)
