@@ -85,7 +85,8 @@ class DescriptorBlock:
         self, words: list[int], exit_id: int, state: State, keep: list[object], places: tuple[int, ...]
     ) -> None:
         self.places = places
-        self.words = (ctypes.c_int64 * len(words))(*words)
+        self.words = memory.words(len(words))
+        self.words[: len(words)] = words
         self.address = ctypes.addressof(self.words)
         self.exit_id = exit_id
         self.state = state

@@ -66,15 +66,22 @@ def share(
         for store in stores:
             begun.setdefault(store, at)
     runs += [(start, len(exits), store) for store, start in begun.items()]
+    return divide(0, len(exits), runs, node, leaf) if exits else []
 
-    def divide(low: int, high: int, runs: list[tuple[int, int, Store]]) -> list[W]:
-        own = [store for start, end, store in runs if start <= low and high <= end]
-        if high - low == 1:
-            return [leaf(low, own)]
-        rest = [run for run in runs if not (run[0] <= low and high <= run[1])]
-        middle = (low + high) // 2
-        ways = divide(low, middle, [run for run in rest if run[0] < middle])
-        ways += divide(middle, high, [run for run in rest if run[1] > middle])
-        return [node(ways, own)] if own else ways
 
-    return divide(0, len(exits), runs) if exits else []
+def divide(
+    low: int,
+    high: int,
+    runs: list[tuple[int, int, Store]],
+    node: Callable[[list[W], list[Store]], W],
+    leaf: Callable[[int, list[Store]], W],
+) -> list[W]:
+    """What `share` does, for the exits from low to high and the runs of exits with a store in common that reach in there."""
+    own = [store for start, end, store in runs if start <= low and high <= end]
+    if high - low == 1:
+        return [leaf(low, own)]
+    rest = [run for run in runs if not (run[0] <= low and high <= run[1])]
+    middle = (low + high) // 2
+    ways = divide(low, middle, [run for run in rest if run[0] < middle], node, leaf)
+    ways += divide(middle, high, [run for run in rest if run[1] > middle], node, leaf)
+    return [node(ways, own)] if own else ways

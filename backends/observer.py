@@ -84,7 +84,8 @@ class Observer:
             table[at + N.T_WANTED] = one.wanted if one.wanted < 256 else 0
             table[at + N.T_FLAGS] = one.flags | IS_INSTRUCTION
             table[at + N.T_SEEN] = one.known
-        words = ctypes.create_string_buffer(bytes(table), len(table))
+        words = memory.words((len(table) + 7) // 8)
+        ctypes.memmove(words, bytes(table), len(table))
         self._codes.append((code, words))
         self._pairs[2 * n : 2 * n + 2] = [id(code), ctypes.addressof(words)]
         self._set(N.N_CODES, n + 1)

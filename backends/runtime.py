@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import dis
+import functools
 import mmap
 import sys
 import weakref
@@ -224,6 +225,7 @@ class Entry:
         return self.word(S.E_EXITS)
 
 
+@functools.cache
 def c_function(name: str, result: Any, *arguments: Any) -> Any:
     """A function of the C API with a prototype of our own, called with the GIL held."""
     return ctypes.PYFUNCTYPE(result, *arguments)(memory.symbol(name))

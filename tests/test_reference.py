@@ -58,10 +58,12 @@ def test_header_and_frames() -> None:
     words = list(made.words)
     assert words[:8] == [0, 50, 17, 3, 4, 2, HEADER_WORDS + 16, 2]
     start = id(CODE) + LAYOUT.CODE_BYTES
-    assert words[words[6] :] == [
+    frames = [
         *(id(CODE), 0, start + 6, start + 4, NLOCALS, 0, 2, 0, 0, 1),
         *(id(CODE), id(sample), start + 10, start + 8, NLOCALS, 1, 1, 4, 2, 2, 3, 0, 1, 2, 3),
     ]
+    end = words[6] + len(frames)
+    assert words[words[6] : end] == frames and not any(words[end:])
     assert made.temps() == [
         (Temp.BOX_INT, 0, 0, 0),
         (Temp.TAGGED, 0, 0, 0),

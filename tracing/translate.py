@@ -417,16 +417,14 @@ class Translator:
     def promote(self, which: Callable[[Obj], bool], keep: AV | None = None) -> None:
         """Own every borrowed reference that `which` selects: its owner is about to let go."""
 
-        def walk(av: AV) -> None:
+        work = list(self.all_slots())[::-1]
+        while work:
+            av = work.pop()
             if isinstance(av, Obj):
                 if av is not keep and which(av):
                     self.own(av)
             else:
-                for part in children(av):
-                    walk(part)
-
-        for av in self.all_slots():
-            walk(av)
+                work += children(av)[::-1]
 
     def promote_heap(self) -> None:
         """Before an operation that may change containers."""

@@ -89,6 +89,19 @@ def signed(word: int) -> int:
     return word - 2**64 if word >> 63 else word
 
 
+_arrays: dict[int, Any] = {}
+
+
+def words(count: int) -> Any:
+    """Room for at least that many words, zeros, as an array of signed 64-bit numbers of ctypes. Its type is one of a few: each
+    type that ctypes makes is garbage for the program's collector when it is not needed any more."""
+    size = 8 << max((count - 1) // 8, 0).bit_length()
+    kind = _arrays.get(size)
+    if kind is None:
+        kind = _arrays[size] = ctypes.c_int64 * size
+    return kind()
+
+
 def object_at(address: int) -> Any:
     """The object that lives at an address (a new reference, as any Python value)."""
     holder = ctypes.c_uint64(address)  # py_object's storage is a pointer to the object
