@@ -21,6 +21,7 @@ REASONS = {N.CLOSED: "closed", N.TOO_LONG: "trace_too_long", N.INSIDE: "loops_in
 NOT_TYPES = {N.K_NULL: "NULL", N.K_TAGGED: "TAGGED", N.K_BIG_INT: "BIG_INT"}
 """The kinds that are no types, by name."""
 
+
 class Observer:
     """The native observer of this process. `callback` is what sys.monitoring is to call."""
 
@@ -53,6 +54,7 @@ class Observer:
             self._set(N.EMPTY, ctypes.addressof(self._log))
             self._set(N.END, ctypes.addressof(self._log) + LOG_BYTES - N.RECORD_BYTES)
         self._hooks = on_callee, on_end
+        self._pairs[0] = 0  # nothing is known of the code that was the first one last time
         for offset, value in {
             N.TOP: self._get(N.EMPTY),
             N.N_CODES: 0,
@@ -117,7 +119,7 @@ class Observer:
 
 
 class Log:
-    """The records of one recording. They hold references: not to be kept for long."""
+    """The records of one recording. They keep types alive: not to be kept for long."""
 
     def __init__(self, raw: bytes, codes: list[CodeType], kept: list[Any]) -> None:
         self._raw, self._codes, self._kept = raw, codes, kept

@@ -231,6 +231,7 @@ def test_range_len_of_all_steps() -> None:
 def test_guards_and_constants(effort: str, expected: bool) -> None:
     maker = Maker()
     maker.emit("guard", maker.input("b"), imm=(expected,))
+    maker.emit("anchor")  # never leaves
     values = [("const.i", MIN), ("const.f", -0.0), ("const.f", 0.1), ("const.b", True), ("const.o", sample)]
     maker.exit(*[maker.emit(name, imm=(v,)) for name, v in values])
     agree(maker, [(True,), (False,)], [effort])

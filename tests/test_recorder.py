@@ -165,6 +165,33 @@ def test_many_callees_and_deep_calls(harness: Harness) -> None:
     assert harness.done[1].reason in ("loops_inside", "closed")
 
 
+def test_code_that_gets_hot_while_a_recording_is_ended(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector may run code of the program wherever a function of ours begins. What wants to record then has to wait."""
+    observer = harness.recorder.observer
+    end, answers = observer.end, []
+
+    def begin_another() -> Any:
+        frame = sys._getframe()
+        found = harness.recorder.start(frame.f_code, memory.frame_address(frame), 0, 100, 1, harness.done.append)
+        harness.recorder.stop("nested")
+        answers.append(found)
+        return end()
+
+    monkeypatch.setattr(observer, "end", begin_another)
+
+    def f(n: int) -> int:
+        t = 0
+        for i in range(n):
+            t += helper(i)
+        return t
+
+    assert harness.run(f, 40) == 820
+    assert answers == ["recording_lost"] and [r.reason for r in harness.done] == ["closed"]
+    assert {code.co_name for code in harness.done[0].codes} == {"f", "helper"} and harness.done[0].length > 10
+    monkeypatch.undo()
+    assert harness.run(f, 40) == 820 and len(harness.done) == 2
+
+
 def test_branches(harness: Harness) -> None:
     def f(n: int) -> int:
         t = 0

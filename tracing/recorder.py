@@ -108,7 +108,7 @@ class Log(Protocol):
 
 class Recording:
     """One stretch that was watched: where it began, why it ended, which codes were armed, and the observer's log. The log
-    keeps the types and functions that it names alive: recordings are not to be kept for long."""
+    keeps the types that it names alive: recordings are not to be kept for long."""
 
     def __init__(self, code: CodeType, offset: int) -> None:
         self.code, self.offset = code, offset
@@ -217,6 +217,8 @@ class Recorder:
         recording = self.recording
         if recording is None:
             return False
+        if recording.reason:
+            return True
         ended = self.observer.ended
         if ended is not None:
             self.stop(ended)
@@ -247,15 +249,19 @@ class Recorder:
     def stop(self, reason: str) -> None:
         """End the recording; what was seen goes to the store."""
         recording = self.recording
-        if recording is None:
-            return
-        self.recording = None
+        if recording is None or recording.reason:
+            return  # there is none, or it is being ended just now, below us
         recording.reason = reason
-        recording.log = self.observer.end()
-        for code in recording.codes:
-            self.arm(code, False)
-        sys.monitoring.register_callback(self.tool_id, INSTRUCTION, None)
-        replay(recording, self.store)
+        try:
+            # Any function that begins may run the garbage collector, and with it code of the program that gets hot: what is
+            # still `recording` keeps it from starting another one, which would use the same observer.
+            recording.log = self.observer.end()
+            for code in recording.codes:
+                self.arm(code, False)
+            sys.monitoring.register_callback(self.tool_id, INSTRUCTION, None)
+            replay(recording, self.store)
+        finally:
+            self.recording = None
         self.on_done(recording)
 
     def on_end(self) -> None:
@@ -276,7 +282,7 @@ class Recorder:
             -later  # type: ignore[operator]
 
     def callee(self, target: Any) -> None:
-        if self.recording is None:
+        if self.recording is None or self.recording.reason:
             return
         if type(target) is FunctionType:
             if not target.__code__.co_flags & GENERATORS:
