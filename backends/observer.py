@@ -113,6 +113,9 @@ class Observer:
         for obj in kept:
             memory.decref(id(obj))
         self._set(N.N_KEPT, 0)
+        self._set(N.ON_CALLEE, 0)
+        self._set(N.ON_END, 0)
+        self._hooks = ()  # whoever calls one of them has a reference of his own
         codes = [code for code, _ in self._codes]
         self._codes.clear()
         return Log(raw, codes, kept)
