@@ -26,7 +26,7 @@ class Observer:
     """The native observer of this process. `callback` is what sys.monitoring is to call."""
 
     def __init__(self, callback: Any, cell: int) -> None:
-        self.callback, self._cell = callback, cell
+        self.callback = callback
         self._block = (ctypes.c_int64 * (N.BLOCK_BYTES // 8))()
         self._log: Any = None
         self._hooks: tuple[object, ...] = ()
@@ -115,6 +115,7 @@ class Observer:
         self._set(N.N_KEPT, 0)
         self._set(N.ON_CALLEE, 0)
         self._set(N.ON_END, 0)
+        self._set(N.REASON, 0)  # the next recording has not ended before it has begun
         self._hooks = ()  # whoever calls one of them has a reference of his own
         codes = [code for code, _ in self._codes]
         self._codes.clear()

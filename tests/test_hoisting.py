@@ -6,27 +6,18 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import engine_modes
 import pytest
+from engine_modes import engine_with
 
 from jitcore import Engine
 
-MODES: dict[str, dict[str, Any]] = {
-    "llvm": {},
-    "full": {"opt_level": 3},
-    "deopt": {"deopt_every": 1},
-    "reference": {"backend": "reference"},
-    "plain": {"passes": "all,-hoist"},
-}
+MODES = {**engine_modes.MODES, "plain": {"passes": "all,-hoist"}}
 
 
 @pytest.fixture(params=MODES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    options = {"deopt_every": 0, **MODES[request.param]}
-    made = Engine(threshold=20, exit_threshold=5, background=False, verify=True, **options)
-    if made.inactive_reason is not None:
-        pytest.skip(made.inactive_reason)
-    yield made
-    made.close()
+    yield from engine_with(MODES[request.param])
 
 
 def product(a: list[Any], b: list[Any], n: int) -> Any:

@@ -7,25 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from engine_modes import MODES, engine_with
 
 from jitcore import Engine
-
-MODES: dict[str, dict[str, Any]] = {
-    "llvm": {},
-    "full": {"opt_level": 3},
-    "deopt": {"deopt_every": 1},
-    "reference": {"backend": "reference"},
-}
 
 
 @pytest.fixture(params=MODES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    options = {"deopt_every": 0, **MODES[request.param]}
-    made = Engine(threshold=20, exit_threshold=5, background=False, verify=True, **options)
-    if made.inactive_reason is not None:
-        pytest.skip(made.inactive_reason)
-    yield made
-    made.close()
+    yield from engine_with(MODES[request.param])
 
 
 def arithmetic(items: list[Any], factor: Any) -> Any:

@@ -7,11 +7,11 @@ log; what they mean is worked out when the recording has ended. Two things call 
 
 `backends.observer` makes the block of words that is used here, and reads the log.
 
-A *record* of the log: its length in words (upper half: the frame's place among the live ones; 0 for the instruction that ended the recording, a
-record without operands), the code's index, the
-instruction's offset, the offset of the instruction before it in this frame (-1: none was seen), the kind of the stack's top if that
-one made a result, the called function or built-in, the number of operands, their kinds, and the kinds of items. A kind is the
-address of a type, or one of the small numbers below; with bit 0 set it is what an array says of its items.
+A *record* of the log: its length in words (upper half: the frame's place among the live ones; 0 for the instruction that ended
+the recording, a record without operands), the code's index, the instruction's offset, the offset of the instruction before
+it in this frame (-1: none was seen), the kind of the stack's top if that one made a result, a weak reference to the called
+function or built-in, the number of operands, their kinds, and the kinds of items. A kind is the address of a type, or one
+of the small numbers below; with bit 0 set it is what an array says of its items.
 Types that can die are kept alive until the log is read, callees are held weakly.
 """
 
@@ -70,6 +70,7 @@ T_WANTED = 2  # operands to look at
 T_FLAGS = 3
 T_TIMES = 4  # 16 bits: how often it was seen in this recording
 T_SEEN = 6  # whether it was ever seen
+
 # Kinds that are no types
 K_NULL = 1 << 1
 K_TAGGED = 2 << 1
@@ -198,6 +199,14 @@ def end(block, ts, reason):
     return 0
 
 
+@native
+def end_before(block, ts, out, reason):
+    """The same, where the instruction is not watched any more: what became of the one before it belongs to the recording."""
+    st64(out, 0)
+    st64(block + TOP, out + 8 * HEADER)
+    return end(block, ts, reason)
+
+
 @native(inline=True)
 def code_index(block, code):
     """The index of an armed code, or -1."""
@@ -274,15 +283,10 @@ def instruction_callback(self, args, nargs):
         st64(block + ROUNDS, rounds)
         st64(block + QUIET, quiet)
         if rounds <= 0 and (quiet <= 0 or rounds <= -MORE_ROUNDS):
-            # What became of the instruction before belongs to it; this one is not watched any more.
-            st64(out, 0)
-            st64(block + TOP, out + 8 * HEADER)
-            end(block, ts, CLOSED)
+            end_before(block, ts, out, CLOSED)
             return c._Py_NoneStruct
     if ld64(block + LEFT) <= 0 or out >= ld64(block + END) or ld64(block + N_KEPT) > MAX_KEPT - KEPT_PER_RECORD:
-        st64(out, 0)
-        st64(block + TOP, out + 8 * HEADER)
-        end(block, ts, TOO_LONG)
+        end_before(block, ts, out, TOO_LONG)
         return c._Py_NoneStruct
     st64(block + LEFT, ld64(block + LEFT) - 1)
     if ld8(row + T_SEEN) == 0:

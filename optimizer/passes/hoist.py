@@ -16,7 +16,7 @@ Inner loops come first: what is moved out of them can then be moved on.
 
 from __future__ import annotations
 
-from ...records import dataclass, field
+from ...records import dataclass
 from ..analysis import Dominators, predecessors
 from ..ir import Block, Graph, Op, State, Value
 from ..registry import OPS
@@ -57,12 +57,11 @@ def hoist(graph: Graph) -> int:
 
 @dataclass(eq=False)
 class Loop:
-    head: Block
     before: Block
     """The one block from which it is entered."""
     blocks: list[Block]
     """In reverse postorder."""
-    ends: list[Block] = field(default_factory=list)
+    ends: list[Block]
     """Where rounds end: the blocks that jump to the head."""
 
 
@@ -83,7 +82,7 @@ def loops(order: list[Block], tree: Dominators) -> list[Loop]:
             if block not in body:
                 body.add(block)
                 work += preds[block]
-        found.append(Loop(head, entries[0], sorted(body, key=place.__getitem__), ends))
+        found.append(Loop(entries[0], sorted(body, key=place.__getitem__), ends))
     return sorted(found, key=lambda loop: len(loop.blocks))
 
 

@@ -1,0 +1,27 @@
+"""The ways in which tests run a program with jitcore: quick and best native code, every guard forced out, the reference backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jitcore import Engine
+
+MODES: dict[str, dict[str, Any]] = {
+    "llvm": {},
+    "full": {"opt_level": 3},
+    "deopt": {"deopt_every": 1},
+    "reference": {"backend": "reference"},
+}
+
+
+def engine_with(mode: dict[str, Any]) -> Iterator[Engine]:
+    """What a fixture yields: an engine with a mode's options that compiles early, at once and checked. Skips where jitcore is inactive."""
+    options = {"deopt_every": 0, **mode}
+    made = Engine(threshold=20, exit_threshold=5, background=False, verify=True, **options)
+    if made.inactive_reason is not None:
+        pytest.skip(made.inactive_reason)
+    yield made
+    made.close()
