@@ -44,9 +44,6 @@ NEVER_HOT = frozenset({"eval_breaker", "loop_exit", "return", "raised", "entry",
 ExitPlace = tuple[int, int, str, int]
 """Code object (its id), bytecode offset and reason of an exit, and the offset of the branch that it is a side of, or -1."""
 
-MOST_LINES = 60_000
-"""Lines of IR of which better code is made: LLVM's time grows faster than they do, and is about two seconds there."""
-
 MAX_REMAKES = 12
 UNSTABLE = 3
 """Regions that have died of a name's changes before it is loaded anew each time."""
@@ -329,6 +326,7 @@ class Compiler:
             region.native = self.runtime.reference_backend().compile(graph, descriptors, valid, direct)
             region.address, region.tier = region.native.address, "reference"
             return
+        from .backends.llvm.jit import affordable
         from .backends.llvm.lower import LowerOptions, direct_name, lower
 
         start = perf_counter()
@@ -348,12 +346,11 @@ class Compiler:
         if 0 < options.opt_level < 3:
             region.ticks, region.budget = ctypes.c_int64(options.tier_threshold), options.tier_threshold
             symbols["ticks"] = ctypes.addressof(region.ticks)
-            if lowered.ir_text.count("\n") <= MOST_LINES:
-                effort = "quick" if options.opt_level == 1 else "full"
-                region.upgrade = Upgrade(lowered.ir_text, symbols, exports, effort)
+            effort = affordable("quick" if options.opt_level == 1 else "full", lowered.ir_text)
+            region.upgrade = Upgrade(lowered.ir_text, symbols, exports, effort)
         self.note("lower", start)
         start = perf_counter()
-        region.tier = "none" if quick else "full"
+        region.tier = "none" if quick else affordable("full", lowered.ir_text)
         module = self.runtime.jit.compile_ir(lowered.ir_text, symbols, exports, region.tier)
         self.note("llvm", start)
         region.native, region.address = Native([module], lowered), module.address(name)

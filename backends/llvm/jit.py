@@ -6,9 +6,11 @@ dropping the handle frees the code; nothing else refers to it. Symbols are bound
 dictionary that the caller gives: the object code itself holds no address of this process and can be kept and
 linked again elsewhere.
 
-Three levels of effort. "none" is for code that runs a few times: codegen level 0 on the text as it is.
+Four levels of effort. "none" is for code that runs a few times: codegen level 0 on the text as it is.
 "quick" is a handful of passes that cost about as much as code generation. "full" is LLVM's own pipeline; it
 is the only one that moves invariant code out of loops, because llvmlite offers that pass in no other way.
+"light" is for what is too large for these: the passes and the register allocator whose time is in proportion to the text
+(a loop with thousands of exits makes the others' grow with its square).
 
 Importing this module imports llvmlite (about 50 ms): do it when there is something to compile. LLVM objects
 are made in a context per module, so that a compile in another thread does not share types with this one.
@@ -25,8 +27,10 @@ from typing import Any
 import llvmlite.binding as llvm
 import llvmlite.binding.ffi  # noqa: F401  (used as llvm.ffi)
 
-EFFORTS = ("none", "quick", "full")
-CODEGEN_LEVEL = {"none": 0, "quick": 1, "full": 2}
+CODEGEN_LEVEL = {"none": 0, "light": 0, "quick": 1, "full": 2}
+EFFORTS = tuple(CODEGEN_LEVEL)
+MOST_LINES = {"full": 12_000, "quick": 25_000}
+"""Lines of text up to which an effort takes about a second."""
 
 _start_lock = threading.Lock()
 _started: set[str] = set()
@@ -79,6 +83,14 @@ def foreign_machine(triple: str, cpu: str = "", features: str = "", effort: str 
     return target.create_target_machine(
         cpu=cpu, features=features, opt=CODEGEN_LEVEL[effort], reloc="pic", codemodel="small"
     )
+
+
+def affordable(effort: str, ir: str) -> str:
+    """The effort, or the best below it that stays in proportion for a text of this size."""
+    lines = ir.count("\n")
+    if effort == "full" and lines > MOST_LINES["full"]:
+        effort = "quick"
+    return "light" if effort == "quick" and lines > MOST_LINES["quick"] else effort
 
 
 def parse(ir: str, machine: Any) -> Any:
@@ -144,6 +156,9 @@ def optimize(module: Any, machine: Any, effort: str, alone: bool = False) -> Non
     passes.add_sroa_pass()
     passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
+    if effort == "light":
+        passes.run(module, builder)
+        return
     passes.add_loop_rotate_pass()
     passes.add_new_gvn_pass()
     passes.add_simplify_cfg_pass()
@@ -223,7 +238,7 @@ class Jit:
     def compile_ir(
         self, ir: str, symbols: Mapping[str, int], exports: Iterable[str], opt: str = "none", name: str = ""
     ) -> Module:
-        """Compile and link IR text. `opt` is "none", "quick" or "full"; `symbols` gives the addresses of what
+        """Compile and link IR text. `opt` is one of EFFORTS; `symbols` gives the addresses of what
         the text declares; `exports` are the definitions whose addresses are wanted. Raises CompileError."""
         return self.link(self.compile_object(ir, opt), symbols, exports, name)
 
