@@ -186,7 +186,7 @@ class Options:
         "llvm reference", "llvm", "what runs regions: native code, or a slow evaluator for checks"
     )
     passes: tuple[str, ...] = Option(  # type: ignore[assignment]
-        "names", ("all",), "optimizer passes to run", choices=("fold", "gvn", "hoist", "jumps", "refcount", "dce")
+        "names", ("all",), "optimizer passes to run", choices=("fold", "gvn", "ranges", "hoist", "jumps", "refcount", "dce")
     )
     # What it tells
     stats: bool = _bool(

@@ -166,6 +166,11 @@ SKIP: dict[str, Callable[..., bool]] = {
     "float.div": lambda a, b: b == 0,
     "float.floordiv": lambda a, b: b == 0,
     "float.mod": lambda a, b: b == 0,
+    "int.add_fits": lambda a, b: not MIN <= a + b <= MAX,
+    "int.sub_fits": lambda a, b: not MIN <= a - b <= MAX,
+    "int.mul_fits": lambda a, b: not MIN <= a * b <= MAX,
+    "int.div_pos": lambda a, b: a < 0 or b <= 0,
+    "int.rem_pos": lambda a, b: a < 0 or b <= 0,
     "int.pow_ovf": lambda a, b: (a, b) == (-2, 63),  # fits; the evaluator leaves, which is allowed
 }
 NUMERIC = [

@@ -426,6 +426,118 @@ def test_hoist_needs_an_anchor_and_one_way_in() -> None:
     assert "anchor" not in text and "obj.unbox_int" in text.partition("block h")[2]
 
 
+def ranged(text: str) -> str:
+    """What becomes of a graph whose `%0` and `%1` are any ints."""
+    first = f"""block a(): %90:o = frame.local [slot=0] %0:i = obj.unbox_int %90 {X}
+        %91:o = frame.local [slot=1] %1:i = obj.unbox_int %91 {X} """
+    return after("ranges", first + text.replace("!", X))
+
+
+@pytest.mark.parametrize(
+    "facts, op, becomes",
+    [
+        ("%2:i = const.i [value=255] %3:i = int.and %0, %2", "int.add_ovf %3, %3 !", "int.add_fits"),
+        ("%2:i = const.i [value=255] %3:i = int.and %0, %2", "int.add_ovf %3, %1 !", "int.add_ovf"),
+        ("%2:i = const.i [value=255] %3:i = int.and %0, %2", "int.mul_ovf %3, %3 !", "int.mul_fits"),
+        ("%2:i = const.i [value=255] %3:i = int.and %0, %2", "int.and %3, %2", ""),
+        ("%2:i = const.i [value=254] %3:i = int.and %0, %2", "int.and %3, %2", "int.and"),
+        ("%2:i = const.i [value=255] %3:i = int.and %0, %2", "int.sub_ovf %3, %2 !", "int.sub_fits"),
+        ("%2:i = const.i [value=-9] %3:i = int.mod %0, %2", "int.sub_ovf %3, %2 !", "int.sub_fits"),
+        ("%2:i = const.i [value=7] %3:i = int.mod %0, %2", "int.shl_ovf %3, %2 !", "int.shl_ovf"),
+        ("%2:i = const.i [value=60] %3:i = int.shr %0, %2", "int.mul_ovf %3, %3 !", "int.mul_fits"),
+        ("%2:b = int.lt %0, %1 guard %2 [expected=True] ! %3:i = const.i [value=1]", "int.add_ovf %0, %3 !", "int.add_fits"),
+        ("%2:b = int.le %0, %1 guard %2 [expected=True] ! %3:i = const.i [value=1]", "int.add_ovf %0, %3 !", "int.add_ovf"),
+        ("%2:b = int.ge %0, %1 guard %2 [expected=False] ! %3:i = const.i [value=1]", "int.sub_ovf %1, %3 !", "int.sub_fits"),
+        ("%2:b = int.gt %0, %1 guard %2 [expected=True] ! %3:i = const.i [value=1]", "int.sub_ovf %0, %3 !", "int.sub_fits"),
+        ("%2:i = const.i [value=1] %3:b = int.eq %0, %2 guard %3 [expected=True] !", "int.add_ovf %0, %2 !", "int.add_fits"),
+        ("%2:i = tuple.len %90 %3:i = const.i [value=2]", "int.mul_ovf %2, %3 !", "int.mul_fits"),
+    ],
+)
+def test_ranges_of_arithmetic(facts: str, op: str, becomes: str) -> None:
+    before = ranged(f"{facts} EXIT {{0: box %0}} []")
+    text = ranged(f"{facts} %7:i = {op} EXIT {{0: box %7}} []")
+    left = re.findall(r"int\.\w+", text)[len(re.findall(r"int\.\w+", before)) :]
+    assert left == [becomes] * bool(becomes)
+
+
+@pytest.mark.parametrize(
+    "facts, cond, outcome",
+    [
+        ("%2:i = tuple.len %90 %3:i = const.i [value=0]", "int.lt %2, %3", False),
+        ("%2:i = tuple.len %90 %3:i = const.i [value=0]", "int.lt %3, %2", None),
+        ("%2:b = int.lt %0, %1 guard %2 [expected=True] !", "int.lt %0, %1", True),
+        ("%2:b = int.lt %0, %1 guard %2 [expected=True] !", "int.ge %0, %1", False),
+        ("%2:b = int.lt %0, %1 guard %2 [expected=True] !", "int.gt %1, %0", True),
+        ("%2:b = int.lt %0, %1 guard %2 [expected=True] !", "int.eq %1, %0", False),
+        ("%2:b = int.lt %0, %1 guard %2 [expected=True] !", "int.below %0, %1", None),
+        ("%2:b = int.lt %0, %1 guard %2 [expected=False] !", "int.lt %0, %1", None),
+        ("%2:i = tuple.len %90 %3:b = int.below %0, %2 guard %3 [expected=True] ! %4:i = const.i [value=0]", "int.lt %0, %4", False),
+        ("%2:i = tuple.len %90 %3:b = int.below %0, %2 guard %3 [expected=True] !", "int.below %0, %2", True),
+        ("%2:b = int.below %0, %1 guard %2 [expected=True] ! %4:i = const.i [value=0]", "int.lt %0, %4", None),
+        ("%2:i = const.i [value=9] %3:i = int.mod %0, %2", "int.exact_double %3", True),
+        ("", "int.exact_double %0", None),
+        ("%2:i = const.i [value=3] %3:b = int.eq %0, %2 guard %3 [expected=True] !", "int.ne %0, %2", False),
+    ],
+)
+def test_ranges_of_conditions(facts: str, cond: str, outcome: bool | None) -> None:
+    text = ranged(f"{facts} %7:b = {cond} EXIT {{0: box %7}} []")
+    last = re.findall(r"%\d+:b = (\S+ ?\S*)", text)[-1]
+    assert last == f"const.b [value={outcome}]" if outcome is not None else last.startswith(cond.split()[0])
+
+
+def test_ranges_of_division() -> None:
+    text = ranged(
+        """%2:i = const.i [value=0] %3:b = int.ge %0, %2 guard %3 [expected=True] ! %4:b = int.gt %1, %2
+        guard %4 [expected=True] ! %5:i = int.floordiv %0, %1 %6:i = int.mod %0, %1 %7:i = int.mod %1, %0
+        %8:i = int.mod %6, %1 EXIT {0: box %5, 1: box %6, 2: box %7, 3: box %8} []"""
+    )
+    assert re.findall(r"int\.(?:floordiv|mod|div_pos|rem_pos)", text) == ["int.div_pos", "int.rem_pos", "int.mod", "int.rem_pos"]
+
+
+def test_ranges_hold_on_one_side_only() -> None:
+    text = ranged(
+        """%2:b = int.lt %0, %1 %3:i = const.i [value=1] branch %2 ? b() : c()
+        block b(): %4:i = int.add_ovf %0, %3 ! jump d(%4)
+        block c(): %5:i = int.add_ovf %0, %3 ! jump d(%5)
+        block d(%6:i): %7:i = int.add_ovf %0, %3 ! EXIT {0: box %6, 1: box %7} []"""
+    )
+    assert re.findall(r"int\.add_\w+", text) == ["int.add_fits", "int.add_ovf", "int.add_ovf"]
+
+
+COUNTED = """%2:i = const.i [value=0] %3:i = const.i [value=1] %4:i = tuple.len %90 %5:i = int.range_len START, STOP, STEP
+    jump h(START, %5)
+    block h(%6:i, %7:i): %8:b = int.gt %7, %2 branch %8 ? body() : out()
+    block body(): %10:i = int.add_fits %6, STEP %11:i = int.sub_fits %7, %3 %12:b = int.below %6, %4
+        %13:i = int.add_ovf %6, %3 ! %14:b = int.lt %6, %2 jump more(%12, %14)
+    block more(%15:b, %16:b): %17:i = const.i [value=5] jump h(%10, %11)
+    block out(): EXIT {0: box %6} []"""
+
+
+@pytest.mark.parametrize(
+    "start, stop, step, bounded, natural",
+    [("%2", "%4", "%3", True, True), ("%2", "%1", "%3", False, True), ("%0", "%4", "%3", False, False), ("%4", "%2", "%20", False, True)],
+)
+def test_ranges_of_counting_loops(start: str, stop: str, step: str, bounded: bool, natural: bool) -> None:
+    """A loop over range(start, stop, step): whether its item is known to be in the tuple, and not to be negative."""
+    minus = "%20:i = const.i [value=-1] " if step == "%20" else ""
+    text = COUNTED.replace("START", start).replace("STOP", stop).replace("STEP", step)
+    body = ranged(minus + text).split("block body")[1]
+    assert ("int.below" not in body, "int.lt" not in body) == (bounded, natural)
+    assert body.count("int.add_fits") == 2
+
+
+def test_ranges_of_a_loop_that_grows() -> None:
+    """What a loop-carried value adds up to is not bounded by what its first rounds were."""
+    text = ranged(
+        """%2:i = const.i [value=0] %3:i = const.i [value=3] jump h(%2, %2)
+        block h(%4:i, %5:i): %6:i = int.add_ovf %4, %3 ! %7:i = int.and %5, %3 %8:i = int.add_ovf %7, %3 !
+        %9:b = int.lt %4, %2 %10:b = int.lt %8, %6 branch %10 ? h2() : out() block h2(): jump h(%6, %8)
+        block out(): EXIT {0: box %4, 1: box %9} []"""
+    )
+    assert re.findall(r"int\.add_\w+", text) == ["int.add_ovf", "int.add_fits"] and "%9:b = const.b [value=False]" not in text
+    assert "const.b [value=False]" in text
+
+
 def test_run() -> None:
     timings: dict[str, float] = {}
     graph = parse('graph "g" block a(): %0:i = const.i [value=1] jump a2() block a2(): jump a2()')
@@ -433,7 +545,7 @@ def test_run() -> None:
     assert set(timings) == {"dce", "jumps"}
     with pytest.raises(ValueError, match="unknown passes"):
         run(graph, "dce,wrong")
-    assert set(PASSES) == {"fold", "gvn", "hoist", "dce", "jumps", "refcount"}
+    assert set(PASSES) == {"fold", "gvn", "ranges", "hoist", "dce", "jumps", "refcount"}
 
 
 def test_run_names_the_pass_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,7 +577,7 @@ NUMERIC = [
 ]
 INTS = [0, 1, -1, 2, 7, -8, 62, 63, 64, 1 << 53, (1 << 63) - 1, -(1 << 63)]
 FLOATS = [0.0, -0.0, 1.0, -1.5, 0.5, 1e300, 5e-324, math.inf, -math.inf, math.nan]
-TOTAL_ONLY = {"int.shr", "int.range_len"}
+TOTAL_ONLY = {"int.shr", "int.range_len", "int.add_fits", "int.sub_fits", "int.mul_fits", "int.div_pos", "int.rem_pos"}
 """Need operands in a range that random programs do not keep to."""
 
 
@@ -549,7 +661,7 @@ class Maker:
         self.straight()
         if self.rng.random() < 0.5:
             self.diamond()
-        self.block.jump(head, [self.emit("int.add", i, one), *(self.pick(k) for k in kinds)])
+        self.block.jump(head, [self.emit("int.add_fits", i, one), *(self.pick(k) for k in kinds)])
         self.values, self.block = outer, out
 
     def make(self) -> Graph:

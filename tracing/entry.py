@@ -51,10 +51,12 @@ MAX_ZIPPED = 8
 
 @dataclass(frozen=True)
 class Shape:
-    """What an iterator object is made of, where it can become a virtual one: its type and the shapes inside."""
+    """What an iterator object is made of, where it can become a virtual one: its type and the shapes inside. `counts`: a
+range's that counts 0 or more up by 1, as most do; then a loop has a constant step and indices that are not negative."""
 
     kind: type
     inside: tuple[Shape, ...] = ()
+    counts: bool = False
 
 
 def shape_of(address: int) -> Shape | None:
@@ -64,7 +66,8 @@ def shape_of(address: int) -> Shape | None:
     if kind is None or memory.refcount(address) != 1:
         return None
     if kind is RangeIter.kind:
-        return Shape(kind)
+        start, step = (memory.signed(memory.read64(address + at)) for at in (LAYOUT.RANGEITER_START, LAYOUT.RANGEITER_STEP))
+        return Shape(kind, counts=step == 1 and start >= 0)
     if issubclass(ITERATORS[kind], ListIter):
         sequence = memory.read64(address + LAYOUT.LISTITER_SEQ)
         whole = sequence and memory.read64(sequence + LAYOUT.OB_TYPE) == id(ITERATORS[kind].over)  # type: ignore[attr-defined]
@@ -276,7 +279,12 @@ def load_iterator(t: Translator, value: Value, shape: Shape) -> Iterator:
     check(t, value, shape.kind)
     cls = ITERATORS[shape.kind]
     if cls is RangeIter:
-        return RangeIter(*[t.emit("field.i", value, imm=(f"RANGEITER_{f}",)) for f in ("START", "LEN", "STEP")])
+        start, length, step = (t.emit("field.i", value, imm=(f"RANGEITER_{f}",)) for f in ("START", "LEN", "STEP"))
+        if shape.counts:
+            require(t, t.emit("int.eq", step, t.const_i(1)))
+            require(t, t.emit("int.lt", start, t.const_i(0)), False)
+            step = t.const_i(1)
+        return RangeIter(start, length, step)
     if issubclass(cls, ListIter):
         sequence = t.emit("field.o", value, imm=("LISTITER_SEQ",))
         check(t, sequence, cls.over)

@@ -134,15 +134,15 @@ def has_next(t: Translator, it: Iterator) -> Value:
 def step(t: Translator, it: Iterator) -> tuple[AV, Iterator]:
     """The next item, known to be there, and the iterator behind it."""
     if isinstance(it, RangeIter):
-        start = t.emit("int.add", it.start, it.step)
-        return Num(it.start), RangeIter(start, t.emit("int.sub", it.length, t.const_i(1)), it.step)
+        start = t.emit("int.add_fits", it.start, it.step)
+        return Num(it.start), RangeIter(start, t.emit("int.sub_fits", it.length, t.const_i(1)), it.step)
     if isinstance(it, ListIter):
         item = t.emit(f"{it.over.__name__}.get", sequence_of(t, it), it.index)
-        move = "int.sub" if isinstance(it, ReversedIter) else "int.add"
+        move = "int.sub_fits" if isinstance(it, ReversedIter) else "int.add_fits"
         return Obj(item, None, HEAP), type(it)(t.emit(move, it.index, t.const_i(1)), it.sequence)
     if isinstance(it, EnumerateIter):
         item_, inner = step(t, it.inner)
-        return Tup([Num(it.count), item_]), EnumerateIter(t.emit("int.add", it.count, t.const_i(1)), inner)
+        return Tup([Num(it.count), item_]), EnumerateIter(t.emit("int.add_fits", it.count, t.const_i(1)), inner)
     assert isinstance(it, ZipIter)
     stepped = [step(t, part) for part in it.inner]
     return Tup([item for item, _ in stepped]), ZipIter(tuple(inner for _, inner in stepped))

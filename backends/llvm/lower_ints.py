@@ -1,6 +1,6 @@
 """Integers and conditions.
 
-Everything without `_ovf` is total: LLVM may run it before the guard that makes its operands sensible, so
+Everything without `_ovf`, `_fits` or `_pos` is total: it may stand before the guard that makes its operands sensible, so
 divisors that trap are replaced first. Divisors and shift counts are mostly literals; those get the short
 forms here, because LLVM cannot see that `q - (r != 0 && r ^ b < 0)` is a shift.
 """
@@ -17,6 +17,11 @@ templates(
         "int.add": "add i64 {0}, {1}",
         "int.sub": "sub i64 {0}, {1}",
         "int.mul": "mul i64 {0}, {1}",
+        "int.add_fits": "add nsw i64 {0}, {1}",
+        "int.sub_fits": "sub nsw i64 {0}, {1}",
+        "int.mul_fits": "mul nsw i64 {0}, {1}",
+        "int.div_pos": "udiv i64 {0}, {1}",
+        "int.rem_pos": "urem i64 {0}, {1}",
         "int.and": "and i64 {0}, {1}",
         "int.or": "or i64 {0}, {1}",
         "int.xor": "xor i64 {0}, {1}",

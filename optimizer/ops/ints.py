@@ -1,7 +1,8 @@
 """Integers that fit 64 bits, and conditions.
 
 `*_ovf` operations are guards: where the exact result does not fit they leave, and the interpreter goes on with
-arbitrary precision. The others wrap and are only emitted where the result is known to fit.
+arbitrary precision. `*_fits` operations stand where the result is known to fit, from what iterators are or because value ranges
+showed it; passes and LLVM rely on that, so they must not be moved to where it may be otherwise. The others wrap.
 """
 
 from __future__ import annotations
@@ -88,6 +89,36 @@ def sub(m: Any, a: int, b: int) -> int:
 def mul(m: Any, a: int, b: int) -> int:
     """a * b, wrapping."""
     return wrap(a * b)
+
+
+@op("int.add_fits", "ii", "i", commutes=True)
+def add_fits(m: Any, a: int, b: int) -> int:
+    """a + b, which fits."""
+    return wrap(a + b)
+
+
+@op("int.sub_fits", "ii", "i")
+def sub_fits(m: Any, a: int, b: int) -> int:
+    """a - b, which fits."""
+    return wrap(a - b)
+
+
+@op("int.mul_fits", "ii", "i", commutes=True)
+def mul_fits(m: Any, a: int, b: int) -> int:
+    """a * b, which fits."""
+    return wrap(a * b)
+
+
+@op("int.div_pos", "ii", "i")
+def div_pos(m: Any, a: int, b: int) -> int:
+    """a // b where a is not negative and b is positive."""
+    return a // b if b else 0
+
+
+@op("int.rem_pos", "ii", "i")
+def rem_pos(m: Any, a: int, b: int) -> int:
+    """a % b where a is not negative and b is positive."""
+    return a % b if b else 0
 
 
 @op("int.and", "ii", "i", commutes=True)

@@ -16,15 +16,24 @@ from .fold import fold
 from .gvn import gvn
 from .hoist import hoist
 from .jumps import jumps
+from .ranges import ranges
 from .refcount import refcount
 
 Pass = Callable[[Graph], int]
 
-PASSES: dict[str, Pass] = {"fold": fold, "gvn": gvn, "hoist": hoist, "jumps": jumps, "refcount": refcount, "dce": dce}
+PASSES: dict[str, Pass] = {
+    "fold": fold,
+    "gvn": gvn,
+    "ranges": ranges,
+    "hoist": hoist,
+    "jumps": jumps,
+    "refcount": refcount,
+    "dce": dce,
+}
 
-ALL = ("fold", "gvn", "fold", "jumps", "hoist", "refcount", "dce")
-"""What `all` runs. Folding comes twice: numbering makes operands equal and conditions known. What is moved out of loops is what
-numbering has left in them."""
+ALL = ("fold", "gvn", "ranges", "fold", "jumps", "hoist", "refcount", "dce")
+"""What `all` runs. Folding comes twice: numbering makes operands equal, and both it and ranges make conditions known. What is
+moved out of loops is what these have left in them."""
 
 
 def chosen(names: Sequence[str]) -> list[str]:

@@ -26,11 +26,11 @@ from .fold import fixed_type
 MOVABLE = frozenset(
     {
         "const.i", "const.f", "const.b", "const.o", "obj.is_null", "obj.is",
-        "int.lt", "int.le", "int.gt", "int.ge", "int.eq", "int.ne", "int.below", "int.add", "int.sub", "int.select",
+        "int.lt", "int.le", "int.gt", "int.ge", "int.eq", "int.ne", "int.below", "int.add", "int.sub", "int.select", "int.add_fits", "int.sub_fits",
         "guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool",
     }
 )  # fmt: skip
-"""Operations that can be done anywhere: they trap on nothing."""
+"""Operations that can be done anywhere: they trap on nothing. (What fits in the loop may wrap before it.)"""
 HOLDERS: dict[str, type] = {"list.len": list, "list.get": list, "tuple.len": tuple, "tuple.get": tuple}
 """Loads, and the exact type that their first operand has to have."""
 WORTH = frozenset({"guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool", *HOLDERS})
@@ -159,6 +159,8 @@ class Mover:
             self.take_along(op)
             if op.info.guard:
                 op.state = self.state
+            elif op.name.endswith("_fits"):
+                op.info = OPS[op.name.removesuffix("_fits")]
             self.emit(op)
             if op.name == "guard":
                 self.known.update(checked([op]))
