@@ -450,7 +450,7 @@ class Analysis:
         if name == "int.below":
             if b[0] < 0:
                 return None
-            if a[0] >= 0 and self.is_less(*op.args, 1):
+            if a[0] >= 0 and self.is_less(op.args[0], op.args[1], 1):
                 return True
             return False if a[1] < 0 or a[0] >= 0 and self.is_less(op.args[1], op.args[0], 0) else None
         apart = a[1] < b[0] or b[1] < a[0] or (op.args[0], op.args[1]) in self.less or (op.args[1], op.args[0]) in self.less
