@@ -64,11 +64,11 @@ def test_passes_are_those_there_are() -> None:
     assert chosen(("all",)) == list(ALL)
     assert chosen(("-gvn",)) == chosen(("all", "-gvn")) == [name for name in ALL if name != "gvn"]
     assert chosen(("dce", "fold")) == ["dce", "fold"]
-    with pytest.raises(OptionError, match="fold, gvn, hoist, jumps, refcount, dce"):
+    with pytest.raises(OptionError, match="fold, gvn, ranges, hoist, jumps, refcount, dce"):
         Options(passes="fold,licm")
 
 
-@pytest.mark.parametrize("names", ["-fold", "-gvn", "-hoist", "-jumps", "-refcount", "-dce", "dce", "fold,dce"])
+@pytest.mark.parametrize("names", ["-fold", "-gvn", "-ranges", "-hoist", "-jumps", "-refcount", "-dce", "dce", "fold,dce"])
 def test_each_choice_of_passes_compiles(names: str) -> None:
     def numbers(count: int) -> float:
         items = [1.5] * 8
