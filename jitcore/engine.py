@@ -353,7 +353,7 @@ class Engine:
             return None
         if code.co_filename.startswith(own_folders()):
             return sys.monitoring.DISABLE
-        return self._first_hot(code, target, sys._getframe(1))
+        return self._first_hot(code, target, sys._getframe(2))
 
     def _count_start(self, code: CodeType, offset: int) -> Any:
         """The PY_START callback before anything is hot."""
@@ -376,7 +376,7 @@ class Engine:
         busy = self._recorder is not None and self._recorder.busy()
         if count < self._options_of(code).function_threshold or busy:
             return None
-        return self._first_hot(code, FUNCTION, sys._getframe(1))
+        return self._first_hot(code, FUNCTION, sys._getframe(2))
 
     def _first_hot(self, code: CodeType, offset: int, frame: FrameType) -> Any:
         if self.runtime is None and importing(frame):
@@ -871,6 +871,8 @@ class Engine:
                 self.runtime.watch_dict_key(watch.holder, watch.name, region.flag_address)
             elif watch.kind == "function":
                 self.runtime.watch_function(watch.holder, region.flag_address)
+            else:
+                self.runtime.watch_type(watch.holder, region.flag_address)
         if not all(watch.holds() for watch in region.translation.watches):
             region.valid.value = 0
 

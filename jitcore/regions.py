@@ -237,20 +237,20 @@ class Compiler:
         self.applied = 0
         """How often passes were applied, or would have been."""
         self.changes: Counter[tuple[int, str]] = Counter()
-        """How often a region died of a change of that name in that namespace."""
+        """How often a region died of a change of that name in that namespace, or of a type (without a name)."""
         self.direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
         self.heavy: Callable[[CodeType], bool] = lambda code: False
         self.no_hoisting: set[tuple[CodeType, int]] = set()
         """Loops for which it was tried and failed."""
 
-    def is_unstable(self, namespace: dict[str, Any], name: str) -> bool:
-        """Whether it changes so often that its value is not to be taken for constant any more."""
-        return self.changes[id(namespace), name] >= UNSTABLE
+    def is_unstable(self, holder: Any, name: str) -> bool:
+        """Whether it changes so often that it is not to be taken for constant any more."""
+        return self.changes[id(holder), name] >= UNSTABLE
 
     def died(self, region: Region) -> None:
         """Take note of why a region is not valid any more."""
         for watch in region.translation.watches if region.translation is not None else ():
-            if watch.kind == "dict" and not watch.holds():
+            if watch.kind != "function" and not watch.holds():
                 self.changes[id(watch.holder), watch.name] += 1
 
     def translate(self, entry: Entry, options: Options | None = None) -> Translation:

@@ -8,6 +8,7 @@ Effects are sets of memory domains an operation reads or writes:
 
     frame   the door's interpreter frame        item    items of lists, and boxes that are written to in place
     list    list sizes, and where items are     field   other object fields
+    attr    attributes of instances             shape   where instances have their attributes
     ref     reference counts                    any     everything: it may run Python code
     alloc   allocates (may not be removed twice into one, may be removed)
 

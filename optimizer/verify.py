@@ -55,7 +55,7 @@ INSIDE = {
 POISON = ("null", "poison", "none", "empty")
 OBSERVABLE = frozenset({"any", "list", "item", "field"})
 QUIET = frozenset({"poll"})
-BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "field.o", "door.arg"})
+BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "values.get", "slot.get", "field.o", "door.arg"})
 UNCOUNTED = frozenset({"const.o", "obj.box_bool", "obj.null"})
 
 Key = tuple[tuple[int, int], ...]

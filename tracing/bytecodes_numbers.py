@@ -185,7 +185,7 @@ def may_be_atoms(t: Translator, av: AV) -> bool:
     if isinstance(av, Const) and type(av.obj) is tuple:
         return all(type(item) in ATOMS for item in av.obj)
     obs = t.observation()
-    return isinstance(av, Obj | Const) and (obs is None or obs.items <= set(ATOMS))
+    return isinstance(av, Obj | Const) and (obs is None or set(obs.items) <= set(ATOMS))
 
 
 def check_atoms(t: Translator, av: AV) -> None:

@@ -6,8 +6,11 @@ from types import CellType, ModuleType
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
+from . import attributes
+from .attributes import push_callable
 from .bytecode_table import bytecode
 from .decode import Ins
+from .methods import ABSENT
 from .values import (
     AV,
     FRAME,
@@ -357,8 +360,6 @@ def load_deref(t: Translator, ins: Ins) -> None:
 
 @bytecode("LOAD_ATTR")
 def load_attr(t: Translator, ins: Ins) -> None:
-    from . import methods
-
     name = t.frame.code.co_names[ins.arg >> 1]
     is_method = bool(ins.arg & 1)
     av = t.peek()
@@ -377,34 +378,22 @@ def load_attr(t: Translator, ins: Ins) -> None:
         t.pop()
         push_callable(t, Const(value), is_method)
         return
-    kind = t.specialise(av, t.expected(0))
-    method = methods.find(kind, name) if kind is not None and is_method else None
-    if method is not None:
-        t.pop()
-        # Method form: the unbound method, then the object, in the order that calls expect.
-        t.push(Const(method))
-        t.push(av)
+    if attributes.load(t, name, is_method):
         return
     t.opaque(
         "PyObject_GetAttr", [av, Const(name)], npop=1, arrange=lambda made: push_callable(t, made, is_method)
     )
 
 
-def push_callable(t: Translator, av: AV, with_null: bool) -> None:
-    if with_null and CALL_NULL_FIRST:
-        t.push(Null())
-    t.push(av)
-    if with_null and not CALL_NULL_FIRST:
-        t.push(Null())
-
-
 @bytecode("STORE_ATTR")
 def store_attr(t: Translator, ins: Ins) -> None:
     name = t.frame.code.co_names[ins.arg]
+    if attributes.store(t, name):
+        return
     t.opaque_status("PyObject_SetAttr", [t.peek(1), Const(name), t.peek(2)], npop=2)
     t.end_opaque()
 
 
 from .bytecodes_numbers import closed  # noqa: E402  (the translator imports these modules lazily)
 from .iteration import settled  # noqa: E402  (likewise)
-from .translate import ABSENT, Leave  # noqa: E402  (likewise)
+from .translate import Leave  # noqa: E402  (likewise)

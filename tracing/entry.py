@@ -218,7 +218,7 @@ def result_kind(t: Translator) -> str:
         elif ins.op == "RETURN_VALUE":
             seen = t.profiles.get(t.root.code, ins.offset)
             if seen is not None and seen.operands:
-                kinds |= seen.operands[0]
+                kinds.update(seen.operands[0])
     only = kinds.pop() if len(kinds) == 1 else None
     return REPR_OF.get(only, "o") if isinstance(only, type) else "o"
 

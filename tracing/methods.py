@@ -1,11 +1,34 @@
-"""Methods of built-in types: found on the type, which cannot change."""
+"""What types say about a name: methods of built-in types, which cannot change, and anything that a class names."""
 
 from __future__ import annotations
+
+from typing import Any
 
 METHOD_DESCRIPTOR = type(list.append)
 BUILTIN_TYPES = frozenset(
     {list, tuple, str, bytes, dict, set, frozenset, int, float, bool, complex, bytearray, range, slice}
 )
+
+
+_DICT, _MRO, _FLAGS = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__flags__"))
+HEAP_TYPE = 1 << 9
+ABSENT: object = object()
+"""What is found where there is nothing."""
+
+
+def lookup(kind: type, name: str) -> Any:
+    """What the type or the first of its bases has under that name, or ABSENT. Asks no class: `__mro__` and `__dict__` of a
+    metaclass could run code."""
+    for base in _MRO(kind):
+        found = _DICT(base).get(name, ABSENT)
+        if found is not ABSENT:
+            return found
+    return ABSENT
+
+
+def is_static(kind: type) -> bool:
+    """Whether nothing about the type can change, because C code made it at the start."""
+    return not _FLAGS(kind) & HEAP_TYPE
 
 
 def find(kind: type, name: str) -> object | None:

@@ -5,19 +5,71 @@ result kinds, branch directions, callees. A bridge is then nothing but new obser
 region that is made again sees all of them. Observations do not tell calling contexts apart; the translator knows the
 types of most values itself and asks only where values come out of memory.
 
-A kind is an exact type, or one of the names that `observing` has. Types are held weakly where possible, so that recording a class does
-not keep it alive.
+A kind is an exact type, or one of the names that `observing` has. Classes are held weakly: having been seen does not keep one alive.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Set
 from types import CodeType
 from typing import Any
 from weakref import ref
 
 from ..records import dataclass, field
+from .methods import is_static, lookup
 
 MAX_CALLEES = 4
+MAX_KINDS = 8
+"""More different ones are not told apart by anybody."""
+UNUSUAL = "UNUSUAL"
+"""Stands for classes that cannot be put into sets and compared without running code of theirs."""
+_HASH, _EQ = (lookup(type, name) for name in ("__hash__", "__eq__"))
+
+
+class Kinds(Set[Any]):
+    """A set of kinds."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, kinds: Iterable[Any] = ()) -> None:
+        self._held: dict[Any, Any] = {}
+        self.update(kinds)
+
+    def add(self, kind: Any) -> None:
+        """Put one more in, if there are not many already."""
+        held = self._held
+        if type(kind) is not str and not is_static(kind):
+            meta = type(kind)
+            if lookup(meta, "__hash__") is not _HASH or lookup(meta, "__eq__") is not _EQ:
+                kind = UNUSUAL
+        if type(kind) is str or is_static(kind):
+            held[kind] = None
+            return
+        if len(held) >= MAX_KINDS:
+            for key in [key for key, one in held.items() if one is not None and one() is None]:
+                del held[key]
+        found = held.get(id(kind))
+        if (found is None or found() is not kind) and len(held) < MAX_KINDS:
+            held[id(kind)] = ref(kind)
+
+    def update(self, kinds: Iterable[Any]) -> None:
+        for kind in kinds:
+            self.add(kind)
+
+    def __iter__(self) -> Iterator[Any]:
+        for key, one in self._held.items():
+            kind = key if one is None else one()
+            if kind is not None:
+                yield kind
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, kind: object) -> bool:
+        return any(one is kind or type(kind) is str and one == kind for one in self)
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(map(kind_name, self)) + "}"
 
 
 @dataclass
@@ -26,9 +78,9 @@ class Observation:
     target (for FOR_ITER: exhaustion), `not_taken` the times execution went on behind the bytecode. `items` has the types of
     the items of list and tuple operands of calls and membership tests, and the typecodes of subscripted arrays."""
 
-    operands: list[set[Any]] = field(default_factory=list)
-    results: set[Any] = field(default_factory=set)
-    items: set[Any] = field(default_factory=set)
+    operands: list[Kinds] = field(default_factory=list)
+    results: Kinds = field(default_factory=Kinds)
+    items: Kinds = field(default_factory=Kinds)
     taken: int = 0
     not_taken: int = 0
     called: list[ref[Any]] = field(default_factory=list)

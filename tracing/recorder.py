@@ -26,7 +26,8 @@ from ..abi.pending import Later, is_the_programs
 from ..observing import Instruction
 from .code_flags import GENERATORS
 from .decode import CodeInfo, Ins, code_info
-from .profile import ProfileStore
+from .methods import lookup
+from .profile import Kinds, ProfileStore
 from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NO_EVENT
 
 OPERANDS: dict[str, int] = {
@@ -84,7 +85,7 @@ RESULTS = frozenset(
         "UNARY_NEGATIVE",
     }
 )
-_DICT, _MRO, _NAME, _MODULE = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__name__", "__module__"))
+_NAME, _MODULE = (type.__dict__[name].__get__ for name in ("__name__", "__module__"))
 
 INSTRUCTION = sys.monitoring.events.INSTRUCTION
 LOCAL_EVENTS = (
@@ -289,8 +290,7 @@ class Recorder:
                 self.follow(target.__code__)
         elif issubclass(type(target), type):
             # Asking the object itself could run its code: `__class__` of a proxy, `__getattribute__` of a metaclass.
-            spaces = [_DICT(base) for base in _MRO(target)]
-            init = next((space["__init__"] for space in spaces if "__init__" in space), None)
+            init = lookup(target, "__init__")
             if type(init) is FunctionType:
                 self.follow(init.__code__)
 
@@ -335,7 +335,7 @@ def replay(recording: Recording, store: ProfileStore) -> None:
         if any(is_poison(kind) for kind in record.operands):
             continue  # an exception on its way out of native code, and no operands of the program
         missing = len(record.operands) - len(seen.operands)
-        seen.operands.extend(set() for _ in range(missing))
+        seen.operands.extend(Kinds() for _ in range(missing))
         for kinds, kind in zip(seen.operands, record.operands, strict=False):
             kinds.add(kind)
         if record.callee is not None:

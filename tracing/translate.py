@@ -24,11 +24,13 @@ from collections.abc import Callable, Container, Iterable
 from types import CodeType, FunctionType
 from typing import Any
 
+from ..abi import instances
 from ..optimizer import ops as _ops  # noqa: F401  (fills the registry)
 from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS, GuardFailed
 from ..records import dataclass, field
 from .decode import CodeInfo, Ins, code_info
+from .methods import ABSENT, is_static
 from .profile import Observation, ProfileStore
 from .values import (
     AV,
@@ -65,6 +67,8 @@ ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "LOAD_FAST_AND_CLEAR")
 """Beginnings of the names of bytecodes behind which nothing from before them is done again."""
 
 NUMBERS = (int, float, bool)
+PLAIN = (int, float, bool, str, type(None))
+"""Types of immediates that are the same if they look the same."""
 REPR_OF: dict[type, str] = {int: "i", float: "f", bool: "b"}
 TYPE_OF: dict[str, type] = {"i": int, "f": float, "b": bool}
 
@@ -148,14 +152,11 @@ class DirectTarget:
     """What keeps the code alive while others call it."""
 
 
-ABSENT = object()
-"""What a name that is in no dictionary was seen to hold."""
-
-
 @dataclass
 class Watch:
-    """Something of the program that the region takes for constant: a key of a namespace (kind 'dict'), or a function's
-    code and defaults (kind 'function'). `seen` is what it was when the region relied on it."""
+    """Something of the program that the region takes for constant: a key of a namespace (kind 'dict'), a function's code and
+    defaults (kind 'function'), or all about a type (kind 'type', by its version's tag). `seen` is what it was when the region
+    relied on it."""
 
     kind: str
     holder: Any
@@ -166,6 +167,8 @@ class Watch:
         """Whether it is still what was seen."""
         if self.kind == "dict":
             return self.holder.get(self.name, ABSENT) is self.seen
+        if self.kind == "type":
+            return instances.current_version(self.holder) == self.seen
         return all(a is b for a, b in zip(function_parts(self.holder), self.seen, strict=True))
 
 
@@ -233,6 +236,11 @@ class Same:
 
     def __repr__(self) -> str:
         return f"is {self.obj!r}"
+
+
+def immediate_key(name: str, imm: object) -> object:
+    """Equal for immediates of that operation that are the same. Classes may look the same and be different."""
+    return (type(imm), repr(imm)) if type(imm) in PLAIN and name != "const.o" else Same(imm)
 
 
 Side = tuple[int | None, bool, Callable[[], None] | None]
@@ -306,13 +314,23 @@ class Translator:
         if not first.holds():
             raise Restart
 
+    def watch_type(self, kind: type) -> bool:
+        """Rely on everything that the type and its bases say. False where that is not possible, or has not paid."""
+        if is_static(kind):
+            return True
+        tag = 0 if self.memory.is_unstable(kind, "") else instances.version_tag(kind)
+        if tag:
+            self.constants[id(kind)] = kind
+            self.watch("type", kind, "", tag)
+        return tag != 0
+
     # ---- emission -------------------------------------------------------------------------------------------------
 
     def emit(self, name: str, *args: Value, imm: tuple[Any, ...] = (), state: State | None = None) -> Value:
         """Append an operation, folding what is constant and sharing what is pure. Operations without a result return a
         dummy value that must not be used."""
         info = OPS[name]
-        key: tuple[Any, ...] = (name, args, tuple(Same(i) if name == "const.o" else (type(i), repr(i)) for i in imm))
+        key: tuple[Any, ...] = (name, args, tuple(immediate_key(name, i) for i in imm))
         if info.pure and not info.reads:
             found = self.cse.get(key)
             if found is not None:
@@ -786,9 +804,20 @@ class Translator:
         region was invalidated meanwhile or somebody took the frame. `offset`: where the interpreter goes on, if that is
         not behind the bytecode."""
         assert self.ins is not None
+        self.forget_types()
         state = self.frame_state(self.ins.next if offset is None else offset, reason="invalidated", when="after")
         self.emit("guard", self.emit("region.valid"), imm=(True,), state=state)
         self.emit("guard", self.emit("frame.taken"), imm=(False,), state=state)
+
+    def forget_types(self) -> None:
+        """Any code has run: instances may be of other classes now."""
+        work = list(self.all_slots())
+        while work:
+            av = work.pop()
+            if isinstance(av, Obj) and av.type is not None and not is_static(av.type):
+                av.type = None
+            work += children(av)
+        self.cse = {key: value for key, value in self.cse.items() if key[0] != "obj.type_is"}
 
     def raised(self, failed: Value, expected: bool, operands: int) -> None:
         """Leave with the pending exception when `failed` is `expected`: operands of the bytecode were popped already and
@@ -1162,7 +1191,8 @@ class Translator:
 class Memory:
     """What restarts remember, and what a compile is told from outside."""
 
-    is_unstable: Callable[[dict[str, Any], str], bool] = lambda namespace, name: False
+    is_unstable: Callable[[Any, str], bool] = lambda holder, name: False
+    """Whether a namespace's name, or a type (and no name), has changed too often to be taken for constant."""
     plans: dict[Key, Context] = field(default_factory=dict)
     no_inline: set[Key] = field(default_factory=set)
     poison_call: Callable[[Ins], tuple[str, ...]] = lambda ins: ()
@@ -1303,7 +1333,7 @@ def translate(
     entry: Entry,
     profiles: ProfileStore,
     limits: Limits | None = None,
-    is_unstable: Callable[[dict[str, Any], str], bool] = lambda namespace, name: False,
+    is_unstable: Callable[[Any, str], bool] = lambda holder, name: False,
     direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None,
     heavy: Callable[[CodeType], bool] = lambda code: False,
     no_hoisting: Container[tuple[CodeType, int]] = (),

@@ -14,6 +14,7 @@ from ...optimizer.analysis import forcible
 from ...optimizer.ir import Block, Graph, Signature, State
 from . import (
     lower_arrays,
+    lower_attributes,
     lower_call,
     lower_control,
     lower_direct,
@@ -29,6 +30,7 @@ __all__ = ["LOWERINGS", "Lowered", "LowerOptions", "explain", "lower"]
 
 DOMAIN_MODULES = (
     lower_arrays,
+    lower_attributes,
     lower_call,
     lower_control,
     lower_direct,

@@ -76,6 +76,9 @@ DOMAINS = {
     "str": "heap",
     "tuple": "heap",
     "field": "heap",
+    "attr": "heap",  # attributes of instances
+    "order": "heap",  # in which order they came
+    "shape": "heap",  # where they are
     "raw": "heap",  # items of arrays
     "counted": "heap",  # what growing or shrinking a list touches: the two below
     "ref": "counted",

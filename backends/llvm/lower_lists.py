@@ -41,50 +41,55 @@ def list_set(e: Emitter, op: Op, o: str, i: str, v: str) -> str:
 def list_set_float(e: Emitter, op: Op, o: str, i: str, v: str) -> None:
     address = item(e, o, i)
     old = e.load("ptr", address, 0, "item")
-    fits = e.let(f"and i1 {type_equals(e, old, e.object(float))}, {unshared_text(e, old)}")
-
-    def in_place() -> None:
-        e.store("double", v, old, LAYOUT.FLOAT_VALUE, "float")
-
-    write_box(e, op, fits, in_place, lambda: float_box_text(e, v), address, old)
+    write_box(e, "f", v, old, op.imm[0], lambda made: e.store("ptr", made, address, 0, "item"))
 
 
 @lowering("list.set_int")
 def list_set_int(e: Emitter, op: Op, o: str, i: str, v: str) -> None:
-    """In place where old and new value have one digit and neither is one of the ints that exist only once (the cached ones
-    have a bit of their own in the tag, or are immortal)."""
     address = item(e, o, i)
     old = e.load("ptr", address, 0, "item")
+    write_box(e, "i", v, old, op.imm[0], lambda made: e.store("ptr", made, address, 0, "item"))
+
+
+def write_box(e: Emitter, repr_: str, v: str, old: str, kind: object, put: Callable[[str], None]) -> None:
+    """Write a number into the old box where that can be done, else `put` a new one in its place. What is freed there may be
+    anything, unless its type is known: a number's memory is its own."""
+    yes, no, done = e.label(), e.label(), e.label()
+    in_place = (float_in_place if repr_ == "f" else int_in_place)(e, v, old, yes, no)
+    e.start(no)
+    put(float_box_text(e, v) if repr_ == "f" else int_box_text(e, v))
+    drop_text(e, old, {float: "float", int: "int"}.get(kind, "heap"))  # type: ignore[call-overload]
+    e.do(f"br label %{done}")
+    e.start(yes)
+    in_place()
+    e.do(f"br label %{done}")
+    e.start(done)
+
+
+def float_in_place(e: Emitter, v: str, old: str, yes: str, no: str) -> Callable[[], None]:
+    """Jump to `yes` where the box `old` may be written to, and return what writes it there."""
+    fits = e.let(f"and i1 {type_equals(e, old, e.object(float))}, {unshared_text(e, old)}")
+    e.do(f"br i1 {fits}, label %{yes}, label %{no}, {LIKELY}")
+    return lambda: e.store("double", v, old, LAYOUT.FLOAT_VALUE, "float")
+
+
+def int_in_place(e: Emitter, v: str, old: str, yes: str, no: str) -> Callable[[], None]:
+    """In place where old and new value have one digit and neither is one of the ints that exist only once (the cached ones
+    have a bit of their own in the tag, or are immortal)."""
     plain = e.let(f"and i1 {type_equals(e, old, e.object(int))}, {unshared_text(e, old)}")
     size = e.let(f"call i64 {e.intrinsic('llvm.abs.i64', 'i64 (i64, i1)')}(i64 {v}, i1 false)")
     digit = e.let(f"icmp ult i64 {size}, {1 << LAYOUT.INT_DIGIT_BITS}")
     free = e.let(f"and i1 {digit}, {not_cached(e, v)}")
     tag = e.let(f"and i64 {e.load('i64', old, LAYOUT.INT_TAG, 'int')}, -3")
     fits = e.let(f"and i1 {e.let(f'icmp eq i64 {tag}, 8')}, {e.let(f'and i1 {plain}, {free}')}")
+    e.do(f"br i1 {fits}, label %{yes}, label %{no}, {LIKELY}")
 
-    def in_place() -> None:
+    def write() -> None:
         sign = e.let(f"and i64 {e.let(f'ashr i64 {v}, 62')}, 2")
         e.store("i64", e.let(f"or i64 {sign}, 8"), old, LAYOUT.INT_TAG, "int")
         e.store("i32", e.let(f"trunc i64 {size} to i32"), old, LAYOUT.INT_DIGITS, "int")
 
-    write_box(e, op, fits, in_place, lambda: int_box_text(e, v), address, old)
-
-
-def write_box(
-    e: Emitter, op: Op, fits: str, in_place: Callable[[], None], box: Callable[[], str], address: str, old: str
-) -> None:
-    """Write into the old box where it fits, else put a new one in its place. What is freed there may be anything, unless its
-    type is known: a number's memory is its own."""
-    yes, no, done = e.label(), e.label(), e.label()
-    e.do(f"br i1 {fits}, label %{yes}, label %{no}, {LIKELY}")
-    e.start(no)
-    e.store("ptr", box(), address, 0, "item")
-    drop_text(e, old, {float: "float", int: "int"}.get(op.imm[0], "heap"))  # type: ignore[call-overload]
-    e.do(f"br label %{done}")
-    e.start(yes)
-    in_place()
-    e.do(f"br label %{done}")
-    e.start(done)
+    return write
 
 
 @lowering("list.append")

@@ -77,6 +77,13 @@ class Layout:
     FUNC_VERSION: int
 
     # Objects
+    TYPE_CACHED_KEYS: int  # of classes made by Python code: the names of their instances' inline values; may be NULL
+    VALUES_IN_OBJECT: bool  # inline values begin where the instance's fields end (3.12: DICT_WORD leads to them)
+    VALUES_VALID: int  # a byte, odd while the values are here and not in a dict (3.12: of the instance)
+    VALUES_ITEMS: int  # the places
+    VALUES_COUNT: int  # how many have a value (a byte)
+    VALUES_CAPACITY: int  # 3.13+: how many there are (a byte). Behind them it is said in which order they got their values;
+    # on 3.12 that is said, backwards, before the count
     TUPLE_ITEMS: int
     SMALL_INT_MAX: int
     INT_IMMORTAL_BIT: int  # set in the tag word of cached small ints; 0: no such bit
@@ -147,6 +154,23 @@ class Layout:
     TYPE_DICTOFFSET: int = 288
     TYPE_VERSION_TAG: int = 384
 
+    TYPE_NEW: int = 312
+    TYPE_DEALLOC: int = 48
+    TYPE_BASE: int = 256
+    TYPE_FINALIZE: int = 392
+    DICT_WORD: int = -24  # of instances: their dict or NULL; on 3.12, if it is odd, one less than the address of their values
+    WEAKREFS_WORD: int = -32  # of instances: the first weak reference to them, or NULL
+    KEYS_INDEX_BITS: int = 9  # of dict keys: the logarithm of the size in bytes of the indices (a byte)
+    KEYS_KIND: int = 10  # a byte
+    KEYS_SPLIT: int = 2  # the kind of the names of inline values
+    KEYS_COUNT: int = 24
+    KEYS_INDICES: int = 32  # behind them, for each name, a pointer to it and a word that is not used
+    MEMBER_DEF: int = 40  # of member descriptors: what they describe
+    MEMBERDEF_TYPE: int = 8  # an i32
+    MEMBERDEF_OFFSET: int = 16
+    MEMBERDEF_FLAGS: int = 24  # an i32
+    MEMBER_OBJECT: int = 16  # a reference, NULL where there is no value
+
     INT_TAG: int = 16
     INT_DIGITS: int = 24
     INT_DIGIT_BITS: int = 30
@@ -211,6 +235,12 @@ _ROWS: dict[tuple[int, int], Layout] = {
         CODE_INSTRUMENTATION_VERSION=0,
         FUNC_VECTORCALL=128,
         FUNC_VERSION=136,
+        TYPE_CACHED_KEYS=880,
+        VALUES_IN_OBJECT=False,
+        VALUES_VALID=-24,
+        VALUES_ITEMS=0,
+        VALUES_COUNT=-2,
+        VALUES_CAPACITY=0,
         TUPLE_ITEMS=24,
         SMALL_INT_MAX=256,
         INT_IMMORTAL_BIT=0,
@@ -249,6 +279,12 @@ _ROWS: dict[tuple[int, int], Layout] = {
         CODE_INSTRUMENTATION_VERSION=168,
         FUNC_VECTORCALL=128,
         FUNC_VERSION=136,
+        TYPE_CACHED_KEYS=880,
+        VALUES_IN_OBJECT=True,
+        VALUES_VALID=3,
+        VALUES_ITEMS=8,
+        VALUES_COUNT=1,
+        VALUES_CAPACITY=0,
         TUPLE_ITEMS=24,
         SMALL_INT_MAX=256,
         INT_IMMORTAL_BIT=0,
@@ -287,6 +323,12 @@ _ROWS: dict[tuple[int, int], Layout] = {
         CODE_INSTRUMENTATION_VERSION=168,
         FUNC_VECTORCALL=136,
         FUNC_VERSION=144,
+        TYPE_CACHED_KEYS=880,
+        VALUES_IN_OBJECT=True,
+        VALUES_VALID=3,
+        VALUES_ITEMS=8,
+        VALUES_COUNT=1,
+        VALUES_CAPACITY=0,
         TUPLE_ITEMS=32,  # after the cached hash
         SMALL_INT_MAX=256,
         INT_IMMORTAL_BIT=4,
@@ -325,6 +367,12 @@ _ROWS: dict[tuple[int, int], Layout] = {
         CODE_INSTRUMENTATION_VERSION=168,
         FUNC_VECTORCALL=136,
         FUNC_VERSION=144,
+        TYPE_CACHED_KEYS=888,
+        VALUES_IN_OBJECT=True,
+        VALUES_VALID=3,
+        VALUES_ITEMS=8,
+        VALUES_COUNT=1,
+        VALUES_CAPACITY=0,
         TUPLE_ITEMS=32,
         SMALL_INT_MAX=1024,
         INT_IMMORTAL_BIT=4,

@@ -43,7 +43,7 @@ except AbiError:
     LAYOUT = None  # selftest.check says so; the functions below that need it raise AbiError
 
 
-def _known() -> _layout.Layout:
+def known() -> _layout.Layout:
     if LAYOUT is None:
         raise AbiError("this version of CPython is not known to jitcore")
     return LAYOUT
@@ -72,6 +72,11 @@ def read32s(address: int) -> int:
 def write32(address: int, value: int) -> None:
     """Store the low 32 bits of value."""
     _u32(address).value = value & _HALF
+
+
+def write8(address: int, value: int) -> None:
+    """Write a byte."""
+    ctypes.c_uint8.from_address(address).value = value
 
 
 def read16(address: int) -> int:
@@ -118,7 +123,7 @@ def current_frame(ts: int) -> int:
 
     For other threads it may also be the frame that stands between C code and the Python code it called.
     """
-    layout = _known()
+    layout = known()
     word = _u64(ts + layout.TS_CURRENT_FRAME).value  # no Python call in between: it would be the current one
     address = _u64(word).value if layout.TS_CFRAME_INDIRECT else word
     if address == frame_address(sys._getframe()):  # this function's own
@@ -131,7 +136,7 @@ def frame_address(frame: FrameType) -> int:
 
     Valid while that function is running; a frame object that outlives it keeps a copy elsewhere.
     """
-    return read64(id(frame) + _known().FRAMEOBJ_FRAME)
+    return read64(id(frame) + known().FRAMEOBJ_FRAME)
 
 
 def symbol(name: str) -> int:
@@ -158,7 +163,7 @@ def slot_object(bits: int) -> int:
 
     The reference stays the slot's: keep the address beyond it only after `incref`.
     """
-    if not _known().TAGGED:
+    if not known().TAGGED:
         return bits
     if bits <= 3 or bits & 3 == 3:  # 1 is empty, 2 an error mark, ...11 a tagged int
         return 0
@@ -167,7 +172,7 @@ def slot_object(bits: int) -> int:
 
 def slot_int(bits: int) -> int | None:
     """The value of a tagged int in a slot (3.15 keeps loop indexes so), None for everything else."""
-    if _known().TAGGED and bits & 3 == 3:
+    if known().TAGGED and bits & 3 == 3:
         return signed(bits) >> 2
     return None
 
@@ -197,12 +202,12 @@ def refcount(address: int) -> int:
     """How many references there are; a number beyond any real count for an immortal object."""
     if is_immortal(address):
         return 1 << 62
-    return read64(address) if _known().REFCNT_BITS == 64 else read32(address)
+    return read64(address) if known().REFCNT_BITS == 64 else read32(address)
 
 
 def owned_slot(address: int) -> int:
     """The bits of a slot that takes over a reference to the object at an address (0: the empty slot)."""
-    layout = _known()
+    layout = known()
     if not address:
         return layout.NULL_SLOT
     return address | 1 if layout.TAGGED and is_immortal(address) else address
@@ -211,7 +216,7 @@ def owned_slot(address: int) -> int:
 def close_slot(bits: int) -> None:
     """Give back the reference that a slot holds, if it holds one of its own."""
     address = slot_object(bits)
-    if address and not (_known().TAGGED and bits & 1):
+    if address and not (known().TAGGED and bits & 1):
         _decref(address)
 
 
@@ -221,7 +226,7 @@ OTHER_TOOLS = 0xDFDFDFDFDFDFDFDF
 
 def watched(code: int) -> bool:
     """Whether another tool than the optimizer has an event active in the code object at an address."""
-    layout = _known()
+    layout = known()
     data = read64(code + layout.CODE_MONITORING)
     if not data:
         return False
@@ -231,6 +236,6 @@ def watched(code: int) -> bool:
 
 def eval_breaker(ts: int) -> bool:
     """Whether the interpreter is asked to stop for a moment in a thread (signals, GC, another thread)."""
-    layout = _known()
+    layout = known()
     base = read64(ts + layout.TS_INTERP) if layout.EVAL_BREAKER_IN_INTERP else ts
     return bool(read32(base + layout.EVAL_BREAKER_OFFSET) & layout.EVAL_BREAKER_MASK)

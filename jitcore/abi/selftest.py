@@ -15,12 +15,12 @@ from __future__ import annotations
 import ctypes
 import sys
 
-from . import debug_offsets, probes_frames, probes_objects
+from . import debug_offsets, probes_frames, probes_instances, probes_objects
 from .layout import VERSIONS, Layout
 from .memory import LAYOUT, has_symbol, symbol, thread_state
 from .probing import PROBES, Mismatch, Probe
 
-assert probes_frames and probes_objects  # importing them filled PROBES
+assert probes_frames and probes_instances and probes_objects  # importing them filled PROBES
 
 # What native code and the runtime call or refer to by name.
 SYMBOLS = (
@@ -52,6 +52,7 @@ SYMBOLS = (
     "PyType_FromSpec",
     "PyType_Unwatch",
     "PyType_Watch",
+    "PyUnstable_Type_AssignVersionTag",
 )
 
 

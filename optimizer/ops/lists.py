@@ -43,24 +43,35 @@ def list_set(m: Any, o: int, i: int, v: int) -> int:
 def list_set_float(m: Any, o: int, i: int, v: float, old: type | None) -> None:
     """Item i, in range, becomes the float. The end of the old item is known to run no code; `old` is its exact type, where
     that is known."""
-    box = memory.read64(memory.read64(o + LAYOUT.LIST_ITEMS) + 8 * i)
-    if memory.read64(box + LAYOUT.OB_TYPE) == id(float) and memory.refcount(box) == 1:
-        memory.write64(box + LAYOUT.FLOAT_VALUE, int.from_bytes(struct.pack("<d", v), "little"))
-    else:
+    if not float_fits(memory.read64(memory.read64(o + LAYOUT.LIST_ITEMS) + 8 * i), v):
         memory.decref(list_set(m, o, i, memory.new_reference(-(-v))))
 
 
 @op("list.set_int", "oii", "", writes="item ref alloc", imm="old")
 def list_set_int(m: Any, o: int, i: int, v: int, old: type | None) -> None:
     """The same for an int. Only ints of one digit are written in place, and none of those that exist only once."""
-    box = memory.read64(memory.read64(o + LAYOUT.LIST_ITEMS) + 8 * i)
-    plain = memory.read64(box + LAYOUT.OB_TYPE) == id(int) and memory.refcount(box) == 1
-    cached = LAYOUT.SMALL_INT_MIN <= v <= LAYOUT.SMALL_INT_MAX
-    if plain and memory.read64(box + LAYOUT.INT_TAG) & ~2 == 8 and abs(v) >> LAYOUT.INT_DIGIT_BITS == 0 and not cached:
-        memory.write64(box + LAYOUT.INT_TAG, 10 if v < 0 else 8)
-        memory.write32(box + LAYOUT.INT_DIGITS, abs(v))
-    else:
+    if not int_fits(memory.read64(memory.read64(o + LAYOUT.LIST_ITEMS) + 8 * i), v):
         memory.decref(list_set(m, o, i, memory.new_reference(v)))
+
+
+def float_fits(box: int, v: float) -> bool:
+    """Write the float into the box, if it is one that nobody else holds."""
+    if memory.read64(box + LAYOUT.OB_TYPE) != id(float) or memory.refcount(box) != 1:
+        return False
+    memory.write64(box + LAYOUT.FLOAT_VALUE, int.from_bytes(struct.pack("<d", v), "little"))
+    return True
+
+
+def int_fits(box: int, v: int) -> bool:
+    """The same for an int, if old and new value have one digit and neither is an int that exists only once."""
+    if memory.read64(box + LAYOUT.OB_TYPE) != id(int) or memory.refcount(box) != 1:
+        return False
+    cached = LAYOUT.SMALL_INT_MIN <= v <= LAYOUT.SMALL_INT_MAX
+    if memory.read64(box + LAYOUT.INT_TAG) & ~2 != 8 or abs(v) >> LAYOUT.INT_DIGIT_BITS or cached:
+        return False
+    memory.write64(box + LAYOUT.INT_TAG, 10 if v < 0 else 8)
+    memory.write32(box + LAYOUT.INT_DIGITS, abs(v))
+    return True
 
 
 @op("list.append", "oo", "", writes="list alloc", consumes=(1,))

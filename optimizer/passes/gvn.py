@@ -5,8 +5,8 @@
 - `guard c`: below it, and below a branch on c, c is known. A guard on it is dropped, a branch becomes a
   jump.
 - Loads: the same load earlier in the block, or up a chain of single-predecessor blocks, with no write to
-  what it reads in between. A store makes its own slot, field or item known. Items at different constant
-  indices are different, of whatever lists.
+  what it reads in between. A store makes its own slot, field, item or attribute known. Items at different constant
+  indices are different, of whatever lists, and so are attributes at different places.
 - Types: below a check that holds, and below an unboxing, the object's type is known. Then it is not checked
   again, unboxing becomes a load, and the end of a number is known to run no code.
 
@@ -28,10 +28,11 @@ from ..registry import OPS
 from .fold import NOT_CONSTANT, UNBOXES, constant, fixed_type, make_constant
 from .rewrite import Replacements, prune, take_edge
 
-LOADS = frozenset({"list", "item", "field", "frame", "any"})
+LOADS = frozenset({"list", "item", "field", "frame", "attr", "shape", "any"})
 KNOWN_TYPE = {"obj.unbox_float": "obj.float_value", "obj.unbox_int": "obj.int_value"}
 """What unboxing becomes where the type is known."""
 ITEM = frozenset({"list", "item"})
+ATTRIBUTE = frozenset({"attr"})
 MEMORY_LIMIT = 256
 """Loads remembered along a chain of blocks; each branch copies them."""
 
@@ -85,10 +86,10 @@ def numbered(op: Op) -> bool:
 
 
 def loaded(op: Op) -> frozenset[str]:
-    """The domains a shareable load reads; empty if the operation is none."""
+    """The domains a shareable load reads; empty if the operation is none. Types change only where any code may run."""
     info = op.info
     if op.name == "obj.type_is":
-        return frozenset({"any"})
+        return frozenset({"type"})
     return (
         info.reads if info.reads and info.reads <= LOADS and not info.writes and info.result else frozenset()
     )
@@ -206,7 +207,7 @@ class Numbering:
             assert op.result is not None
             index = op.args[1] if op.name == "list.get" else None
             memory[key] = Load(op.result, reads, index)
-            inside = memory.get(("number", *key[1:])) if index is not None else None
+            inside = memory.get(("number", *key))
             if inside is not None and inside.box is not None:
                 self.define(self.types, op.result, inside.box)
                 self.define(self.numbers, op.result, inside.value)
@@ -247,6 +248,9 @@ class Numbering:
         if op.name in STORES:
             self.store_item(op, memory)
             return
+        if op.name in PUTS:
+            self.put(op, memory)
+            return
         forget(op.info.writes, memory)
         if op.name == "field.set_i":
             memory["field.i", id(op.args[0]), immediate(op.imm[0])] = Load(op.args[1], frozenset({"field"}))
@@ -262,11 +266,32 @@ class Numbering:
         if kind is None:
             memory[key] = Load(value, ITEM, index)
         else:
-            memory["number", *key[1:]] = Load(value, ITEM, index, kind)
+            memory["number", *key] = Load(value, ITEM, index, kind)
+
+    def put(self, op: Op, memory: Memory) -> None:
+        """An instance's attribute gets a value; those at other places stay as they are."""
+        load, kind = PUTS[op.name]
+        place = immediate(op.imm[1])
+        key = (load, id(op.args[0]), immediate(op.imm[0]), place)
+        old = memory.get(key)
+        if kind is not None and old is not None and self.types.get(old.value) in (int, float):
+            op.imm = (*op.imm[:2], self.types[old.value])
+        for other in [k for k, m in memory.items() if "attr" in m.reads and k[-1] == place]:
+            del memory[other]
+        if kind is None:
+            memory[key] = Load(op.args[1], ATTRIBUTE)
+        else:
+            memory["number", *key] = Load(op.args[1], ATTRIBUTE, None, kind)
 
 
 STORES: dict[str, type | None] = {"list.set": None, "list.set_float": float, "list.set_int": int}
 """Operations that replace an item, and the type of the box if they make it themselves."""
+PUTS: dict[str, tuple[str, type | None]] = {
+    f"{where}.put{ending}": (f"{where}.get", kind)
+    for where in ("values", "slot")
+    for ending, kind in (("", None), ("_float", float), ("_int", int))
+}
+"""Operations that give an attribute a value, the load of it, and the type of the box likewise."""
 
 
 def forget(writes: frozenset[str], memory: Memory, index: Value | None = None) -> None:

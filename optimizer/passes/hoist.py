@@ -8,8 +8,8 @@ again.
 
 What can be moved is done in every round (its block dominates the ends of all rounds) and has operands from outside of
 the loop, or moved ones. Loads need that nothing in the loop writes what they read; of items, those that hold an object of one type
-survive stores to those that held a number. A load relies on checks that may stay inside, on branches even, so it takes along checks
-of its own: that the object is there, is a list, and has the item.
+survive stores to those that held a number; attributes survive stores to other places. A load relies on checks that may stay
+inside, on branches even, so it takes along checks of its own: that the object is there, is a list, and has the item.
 
 Inner loops come first: what is moved out of them can then be moved on.
 """
@@ -33,7 +33,10 @@ MOVABLE = frozenset(
 """Operations that can be done anywhere: they trap on nothing. (What fits in the loop may wrap before it.)"""
 HOLDERS: dict[str, type] = {"list.len": list, "list.get": list, "tuple.len": tuple, "tuple.get": tuple}
 """Loads, and the exact type that their first operand has to have."""
-WORTH = frozenset({"guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool", *HOLDERS})
+ATTRIBUTES = frozenset({"values.valid", "values.alone", "values.get", "slot.get", "keys.count"})
+"""Loads, with the exact type that their operand has to have as an immediate."""
+PLACES = frozenset({"values.get", "slot.get"})
+WORTH = frozenset({"guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool", *HOLDERS, *PLACES})
 """What LLVM would not move; the others only go along with these."""
 NUMBERS = (int, float)
 
@@ -97,6 +100,8 @@ class Mover:
         self.ready: set[Value] = set()
         self.known: set[tuple[Value, object]] = set()
         """(value, type) of what is checked before the loop, by now; (value, None): that it is not NULL."""
+        self.here: set[tuple[Value, object]] = set()
+        """The same of what is checked at the anchor: of classes that objects may lose. (value, True): has inline values."""
 
     def run(self) -> int:
         ops = self.loop.before.ops
@@ -117,15 +122,18 @@ class Mover:
         return moved
 
     def look_around(self, before: list[Op]) -> None:
-        """What the loop writes, what types it finds, and what is known before it."""
+        """What the loop writes (attributes at which places), what types it finds, and what is known before it."""
         self.writes: set[str] = set()
         self.types: dict[Value, object] = {}
         self.numbers_only = True
+        self.put: set[object] = set()
         for block in self.loop.blocks:
             for op in block.ops:
                 if op.name == "poll":
                     continue
                 self.writes |= op.info.writes
+                if "attr" in op.info.writes:
+                    self.put.add(op.imm[1])
                 if "item" in op.info.writes:
                     self.numbers_only &= bool(op.imm) and op.name.startswith("list.set_") and op.imm[0] in NUMBERS
         for block in self.always:
@@ -164,6 +172,7 @@ class Mover:
             self.emit(op)
             if op.name == "guard":
                 self.known.update(checked([op]))
+                self.here.update(checked([op]))
         return bool(self.out)
 
     def needed(self, chosen: list[Op]) -> set[int]:
@@ -184,9 +193,11 @@ class Mover:
         if op.info.guard and (op.state is None or op.state.kind != "resume"):
             return False
         if op.name == "obj.type_is":
-            return fixed_type(op.imm[0])
+            return fixed_type(op.imm[0]) or "any" not in self.writes
         if op.name in MOVABLE:
             return True
+        if op.name in ATTRIBUTES:
+            return "any" not in self.writes and not (op.name in PLACES and op.imm[1] in self.put)
         if op.name not in HOLDERS or self.writes & (op.info.reads - {"item"}) or "any" in self.writes:
             return False
         if "item" not in op.info.reads or "item" not in self.writes:
@@ -198,6 +209,8 @@ class Mover:
         """The checks that the operation relies on, wherever they are: that they hold before the loop is not said."""
         if op.name == "obj.type_is":
             self.check_null(op.args[0])
+        elif op.name in ATTRIBUTES and op.args:
+            self.check_instance(op)
         elif op.name in HOLDERS:
             holder, kind = op.args[0], HOLDERS[op.name]
             self.check_null(holder)
@@ -208,8 +221,18 @@ class Mover:
                 size = self.new(op.name.replace("get", "len"), [holder])
                 self.check(self.new("int.below", [op.args[1], size]), True)
 
+    def check_instance(self, op: Op) -> None:
+        holder, kind = op.args[0], op.imm[0]
+        self.check_null(holder)
+        if (holder, kind) not in self.here:
+            self.here.add((holder, kind))
+            self.check(self.new("obj.type_is", [holder], (kind,)), True)
+        if op.name == "values.get" and (holder, True) not in self.here:
+            self.here.add((holder, True))
+            self.check(self.new("values.valid", [holder], (kind,)), True)
+
     def check_null(self, value: Value) -> None:
-        if not {(value, None), (value, list), (value, tuple)} & self.known:
+        if not {(value, None), (value, list), (value, tuple)} & (self.known | self.here):
             self.known.add((value, None))
             self.check(self.new("obj.is_null", [value]), False)
 

@@ -1,0 +1,79 @@
+"""Instances of classes: where their attributes are.
+
+An instance made by a Python class has its attributes in *inline values*: an array with one place for each name that instances of
+its class were ever given, in the order in which the class first saw the names (the class's shared keys). The place of a name never
+changes, and places are only added. As soon as an instance gets a dict that differs, its values move there; its array then says
+that it is not valid any more. Attributes named by `__slots__` have fixed offsets.
+
+What is here asks types, at the time of compilation; nothing is cached, because classes change.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from types import MemberDescriptorType
+from typing import Any
+
+from .layout import Layout
+from .memory import known, object_at, read8, read32, read64, signed, symbol
+
+_FLAGS = type.__dict__["__flags__"].__get__
+INLINE_VALUES = 1 << 2
+"""Flag of 3.13+: instances have inline values."""
+MANAGED_DICT = 1 << 4
+HEAP_TYPE = 1 << 9
+_BASICSIZE = type.__dict__["__basicsize__"].__get__
+
+
+def shared_names(kind: type) -> list[Any] | None:
+    """The names that instances' inline values have places for, in the order of the places; None for types whose instances have
+    no inline values."""
+    layout = known()
+    flags = _FLAGS(kind)
+    wanted = HEAP_TYPE | MANAGED_DICT | (INLINE_VALUES if layout.VALUES_IN_OBJECT else 0)
+    if flags & wanted != wanted:
+        return None
+    keys = read64(id(kind) + layout.TYPE_CACHED_KEYS)
+    if not keys or read8(keys + layout.KEYS_KIND) != layout.KEYS_SPLIT:
+        return None
+    entries = keys + layout.KEYS_INDICES + (1 << read8(keys + layout.KEYS_INDEX_BITS))
+    return [object_at(read64(entries + 16 * k)) for k in range(read64(keys + layout.KEYS_COUNT))]
+
+
+def values_offset(kind: type) -> int:
+    """Where in an instance its inline values begin (3.13+)."""
+    return int(_BASICSIZE(kind))
+
+
+def values_address(address: int, kind: type, layout: Layout, word: Callable[[int], int]) -> int:
+    """Where an instance's inline values are; `word` reads memory."""
+    return address + values_offset(kind) if layout.VALUES_IN_OBJECT else word(address + layout.DICT_WORD) + 1
+
+
+def has_dict(kind: type) -> bool:
+    """Whether instances can have attributes that no class names."""
+    return bool(_FLAGS(kind) & MANAGED_DICT) or read64(id(kind) + known().TYPE_DICTOFFSET) != 0
+
+
+def member_offset(descriptor: object) -> int:
+    """Where in an instance a member descriptor keeps its reference; 0 where it is none of that kind."""
+    layout = known()
+    if type(descriptor) is not MemberDescriptorType:
+        return 0
+    member = read64(id(descriptor) + layout.MEMBER_DEF)
+    kind, flags = read32(member + layout.MEMBERDEF_TYPE), read32(member + layout.MEMBERDEF_FLAGS)
+    return signed(read64(member + layout.MEMBERDEF_OFFSET)) if kind == layout.MEMBER_OBJECT and not flags else 0
+
+
+def version_tag(kind: type) -> int:
+    """The tag of the type's current version: it gets another one, or 0, when anything about it or a base changes. 0 where it
+    can get none any more: each class has a limited number of versions."""
+    assign = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(symbol("PyUnstable_Type_AssignVersionTag"))
+    assign(kind)
+    return current_version(kind)
+
+
+def current_version(kind: type) -> int:
+    """The same, or 0 where it has none at the moment."""
+    return read32(id(kind) + known().TYPE_VERSION_TAG)

@@ -1,0 +1,121 @@
+"""Probes of instances: inline values, slots, the names that a class shares among them, and what types say about both.
+
+Classes are made anew each time: what other code does to a class would show in its instances.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+from .instances import INLINE_VALUES, values_address
+from .probing import Probe, probe
+
+
+def _classes() -> tuple[Any, Any, Any]:
+    """A plain class, one below it with a slot as well, and one whose end runs code."""
+
+    class Plain:
+        pass
+
+    class Slotted(Plain):
+        __slots__ = ("held",)
+
+    class Ends(Plain):
+        def __new__(cls) -> Any:
+            return super().__new__(cls)
+
+        def __del__(self) -> None:
+            pass
+
+    return Plain, Slotted, Ends
+
+
+@probe("instances")
+def _instances(p: Probe) -> None:
+    layout = p.layout
+    plain, slotted, _ = _classes()
+    for names in (("one", "two", "three"), ("three", "one", "two")):
+        for kind in (slotted, plain):
+            if layout.VALUES_IN_OBJECT and not kind.__flags__ & INLINE_VALUES:
+                continue  # 3.13 has them only behind the head of an object
+            instance = kind()
+            for name in names:
+                setattr(instance, name, object())
+            _values(p, kind, instance, names)
+    if layout.VALUES_IN_OBJECT:
+        p.word_is(id(instance), "DICT_WORD", 0)
+    assert vars(instance)
+    word = p.pointed(id(instance), "DICT_WORD")
+    p.same("DICT_WORD", p.word(word + layout.OB_TYPE), id(dict))
+    instance.__dict__ = {}
+    base = id(instance) + (kind.__basicsize__ if layout.VALUES_IN_OBJECT else 0)
+    p.same("VALUES_VALID", p.bytes(base + layout.VALUES_VALID, 1)[0] & 1, 0)
+
+
+def _values(p: Probe, kind: Any, instance: Any, names: tuple[str, ...]) -> None:
+    """The values are where the class's shared keys say, and came in the order of the names."""
+    layout = p.layout
+    keys = p.pointed(id(kind), "TYPE_CACHED_KEYS")
+    p.same("KEYS_KIND", p.bytes(keys + layout.KEYS_KIND, 1)[0], layout.KEYS_SPLIT)
+    p.word_is(keys, "KEYS_COUNT", len(names))
+    entries = keys + layout.KEYS_INDICES + (1 << p.bytes(keys + layout.KEYS_INDEX_BITS, 1)[0])
+    interned = {id(name): name for name in ("one", "two", "three")}
+    shared = [interned.get(p.word(entries + 16 * k), "") for k in range(len(names))]
+    p.same("KEYS_INDICES", sorted(shared), sorted(names))
+    where = values_address(id(instance), kind, layout, p.word)
+    places = where + layout.VALUES_ITEMS
+    valid = (where if layout.VALUES_IN_OBJECT else id(instance)) + layout.VALUES_VALID
+    byte = p.bytes(valid, 1)[0]
+    p.same("VALUES_VALID", byte if layout.VALUES_IN_OBJECT else byte & 1, 1)
+    p.same("VALUES_COUNT", p.bytes(where + layout.VALUES_COUNT, 1)[0], len(names))
+    if layout.VALUES_IN_OBJECT:
+        capacity = p.bytes(where + layout.VALUES_CAPACITY, 1)[0]
+        order = list(p.bytes(places + 8 * capacity, len(names)))
+    else:
+        p.same("VALUES_CAPACITY", layout.VALUES_CAPACITY, 0)
+        order = list(p.bytes(where + layout.VALUES_COUNT - len(names), len(names)))[::-1]
+    p.same("VALUES_COUNT", [shared[k] for k in order], list(names))
+    for k, name in enumerate(shared):
+        p.same("VALUES_ITEMS", p.word(places + 8 * k), id(getattr(instance, name)))
+
+
+@probe("slots")
+def _slots(p: Probe) -> None:
+    class Slots:
+        __slots__ = ("first", "second")
+
+    instance: Any = Slots()
+    instance.second = object()
+    for name, offset in (("first", 0), ("second", 8)):
+        member = p.pointed(id(Slots.__dict__[name]), "MEMBER_DEF")
+        p.half_is(member, "MEMBERDEF_TYPE", p.layout.MEMBER_OBJECT)
+        p.half_is(member, "MEMBERDEF_FLAGS", 0)
+        at = p.pointed(member, "MEMBERDEF_OFFSET")
+        p.same("MEMBERDEF_OFFSET", at, object.__basicsize__ + offset)
+        p.same("MEMBERDEF_OFFSET", p.word(id(instance) + at), id(instance.second) if offset else 0)
+    for kind, name, flags in ((range, "step", 1), (slice, "start", 1), (MethodType, "__self__", 1), (BaseException, "__suppress_context__", 0)):
+        p.half_is(p.pointed(id(kind.__dict__[name]), "MEMBER_DEF"), "MEMBERDEF_FLAGS", flags)
+
+
+@probe("how instances begin and end")
+def _ends(p: Probe) -> None:
+    plain, slotted, ends = _classes()
+    p.word_is(id(slotted), "TYPE_BASE", id(plain))
+    p.word_is(id(bool), "TYPE_BASE", id(int))
+    new = p.pointed(id(object), "TYPE_NEW")
+    p.bytes(new, 1)
+    p.word_is(id(plain), "TYPE_NEW", new)
+    p.same("TYPE_NEW", p.pointed(id(ends), "TYPE_NEW") != new, True)
+    end = p.pointed(id(plain), "TYPE_DEALLOC")
+    p.bytes(end, 1)
+    p.word_is(id(slotted), "TYPE_DEALLOC", end)
+    p.same("TYPE_DEALLOC", p.pointed(id(object), "TYPE_DEALLOC") not in (end, 0), True)
+    p.word_is(id(plain), "TYPE_FINALIZE", 0)
+    p.bytes(p.pointed(id(ends), "TYPE_FINALIZE"), 1)
+    watched = plain()
+    p.word_is(id(watched), "WEAKREFS_WORD", 0)
+    import weakref
+
+    reference = weakref.ref(watched)
+    p.word_is(id(watched), "WEAKREFS_WORD", id(reference))

@@ -1,0 +1,406 @@
+"""Attributes of instances: the same values, order, exceptions and ends as in the interpreter, whatever happens to classes meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from engine_modes import MODES, engine_with
+
+from jitcore import Engine
+
+
+@pytest.fixture(params=MODES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    yield from engine_with(MODES[request.param])
+
+
+class Vector:
+    scale = 2
+
+    def __init__(self, x: Any, y: Any) -> None:
+        self.x = x
+        self.y = y
+
+    def dot(self, other: Any) -> Any:
+        return self.x * other.x + self.y * other.y
+
+    def shift(self, by: Any) -> Any:
+        self.x += by
+        return self
+
+
+class Slots:
+    __slots__ = ("count", "value", "unset")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.value = 1.5
+
+    def step(self) -> Any:
+        self.count += 1
+        self.value = self.value * 0.5 + self.count
+        return self.value
+
+
+def shown(*instances: Any) -> Any:
+    return [(type(one).__name__, list(vars(one).items())) for one in instances]
+
+
+def numbers() -> Any:
+    v, w, s = Vector(1.5, 2), Vector(3, 4.25), Slots()
+    out = 0.0
+    for i in range(150):
+        out += v.dot(w) + s.step() * v.scale
+        v.shift(1.5).shift(i)
+        w.y = w.x + i
+    return out, shown(v, w), s.count, s.value
+
+
+def boxes_are_shared() -> Any:
+    """A box that somebody else holds is not written to."""
+    v, w = Vector(1000.5, 5000), Vector(0, 0)
+    kept = []
+    for i in range(120):
+        if i % 7 == 0:
+            kept.append(v.x)
+        if i % 11 == 0:
+            kept.append(v.y)
+            w.x = v.x
+        v.x += 0.5
+        v.y += 700
+        w.y = v.y
+        v.y -= 1
+    return kept, shown(v, w)
+
+
+def small_and_large() -> Any:
+    v = Vector(0, -3)
+    out = []
+    for i in range(150):
+        v.x = v.x * 3 + 1 if i % 40 else 0
+        v.y = -v.y + i
+        out.append((v.x, v.y))
+    return out
+
+
+def class_values_and_own_ones() -> Any:
+    v, w = Vector(1, 2), Vector(3, 4)
+    out = []
+    for i in range(160):
+        if i == 90:
+            w.scale = 7
+        if i == 120:
+            del w.scale
+        out.append(v.scale + (w if i % 2 else v).scale)
+    return out
+
+
+def methods_get_shadowed() -> Any:
+    v = Vector(1, 2)
+    out = []
+    for i in range(160):
+        if i == 100:
+            v.dot = lambda other: -1
+        if i == 130:
+            del v.dot
+        out.append(v.dot(v))
+    return out
+
+
+def classes_change() -> Any:
+    class Changing(Vector):
+        factor = 1
+
+        def get(self) -> Any:
+            return self.x * self.factor
+
+    class Other(Vector):
+        factor = 100
+
+        def get(self) -> Any:
+            return -self.y
+
+    one = Changing(3, 4)
+    out = []
+    for i in range(300):
+        if i == 60:
+            Changing.factor = 5
+        if i == 90:
+            Changing.get = lambda self: self.factor
+        if i == 120:
+            Vector.extra = 9
+        if i == 150:
+            one.__class__ = Other
+        if i == 180:
+            Other.x = property(lambda self: 77, lambda self, value: None)
+        if i == 210:
+            del Other.x
+        if i == 240:
+            one.__class__ = Changing
+        if i == 270:
+            Changing.__bases__ = (Other,)
+        one.x = i
+        out.append((one.get(), one.x, one.factor))
+    del Vector.extra
+    return out
+
+
+def classes_count_their_instances() -> Any:
+    class Counted:
+        made = 0
+
+        def touch(self) -> Any:
+            Counted.made += 1
+            return self.made
+
+    one = Counted()
+    return [one.touch() for _ in range(120)], Counted.made
+
+
+def dicts_appear() -> Any:
+    v, w = Vector(1, 2), Vector(3, 4)
+    out = []
+    for i in range(260):
+        if i == 70:
+            kept = v.__dict__
+        if i == 110:
+            kept["x"] = -5
+        if i == 140:
+            v.__dict__ = {"y": 8, "x": 9}
+        if i == 170:
+            del v.__dict__["x"]
+        if i == 180:
+            v.x = 4
+        if i == 210:
+            v.__dict__[5] = 6
+        try:
+            v.x += 1
+            w.y = v.x + v.y
+        except AttributeError as error:
+            out.append(str(error))
+        out.append((w.y, i == 200 and kept is v.__dict__))
+    return out, shown(v, w), kept
+
+
+def order_of_attributes() -> Any:
+    """What native code adds comes last, in the order in which it came."""
+
+    class Empty:
+        pass
+
+    every: list[Any] = [Empty() for _ in range(120)]
+    every[0].a = every[0].b = every[0].c = 0
+    for i, one in enumerate(every):
+        if i % 2:
+            one.b = i
+            one.a = i + 0.5
+        else:
+            one.c = str(i)
+            one.a = i
+        one.b = -i
+        if i % 3 == 0:
+            del one.a
+            one.a = "again"
+    return shown(*every)
+
+
+def nothing_there() -> Any:
+    s, v = Slots(), Vector(1, 2)
+    out = []
+    for i in range(130):
+        try:
+            if i % 40 == 39:
+                del v.x
+            if i % 50 == 49:
+                del s.count
+            out.append(v.x + s.count + (s.unset if i % 60 == 59 else 0))
+        except AttributeError as error:
+            out.append((str(error), [entry.lineno for entry in traceback.extract_tb(error.__traceback__)]))
+            v.x = s.count = i
+    return out
+
+
+def many_shapes() -> Any:
+    class Sub(Vector):
+        __slots__ = ("z",)
+
+        def dot(self, other: Any) -> Any:
+            return self.z
+
+    class Items(list):
+        scale = 4
+
+    class Failure(Exception):
+        scale = 5
+
+    class Own:
+        scale = property(lambda self: self.hidden + 1)
+
+        def __init__(self) -> None:
+            self.hidden = 5
+
+    class Asks:
+        def __getattr__(self, name: str) -> Any:
+            return len(name)
+
+    class Decides:
+        def __getattribute__(self, name: str) -> Any:
+            return 7
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            out.append((name, value))
+
+    out: list[Any] = []
+    sub, failure, items = Sub(1, 2), Failure("x"), Items()
+    sub.z, failure.x, items.x = 3, 4, 5
+    for every in ([Vector(1, 2), sub], [items, failure, Own()], [Asks(), Decides(), Vector(0, 0), sub, Own()]):
+        for i in range(90):
+            one = every[i % len(every)]
+            out.append(one.scale)
+            if i % 5 == 0 and type(one) is not Own:
+                one.x = i
+                out.append(one.x)
+    for i in range(60):
+        out.append(sub.dot(sub))
+        sub.z += i
+    return out
+
+
+def ends_in_time() -> Any:
+    """What an attribute held goes when it is replaced, and its end may look at everything."""
+    out: list[Any] = []
+
+    class Ends:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __del__(self) -> None:
+            out.append((self.number, type(holder.x).__name__))
+
+    holder = Vector(None, 0)
+    for i in range(90):
+        holder.x = Ends(i) if i % 3 == 0 else i
+        holder.y = holder.x
+        holder.y = 0
+        out.append(i)
+    return out
+
+
+def linked() -> Any:
+    head: Any = None
+    for i in range(60):
+        node = Vector(i, head)
+        head = node
+    out = 0
+    for _ in range(20):
+        at = head
+        while at is not None:
+            out += at.x
+            at = at.y
+    return out
+
+
+PROGRAMS = [
+    numbers,
+    boxes_are_shared,
+    small_and_large,
+    class_values_and_own_ones,
+    methods_get_shadowed,
+    classes_change,
+    classes_count_their_instances,
+    dicts_appear,
+    order_of_attributes,
+    nothing_there,
+    many_shapes,
+    ends_in_time,
+    linked,
+]
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_nobody_sees_it(engine: Engine, program: Callable[[], Any]) -> None:
+    expected = repr(program())
+    with engine:
+        for _ in range(6):
+            assert repr(program()) == expected
+    assert engine.stats().native_entries > 0 or engine.refusals or engine.invalidations
+
+
+@pytest.mark.parametrize("program", [numbers, boxes_are_shared, linked], ids=lambda program: program.__name__)
+def test_it_is_native(engine: Engine, program: Callable[[], Any]) -> None:
+    """All of the loop: nothing of it calls out."""
+    with engine:
+        for _ in range(6):
+            program()
+        regions = [region for site in list(engine.sites.values()) for region in site.regions if site.code is program.__code__]
+        assert regions
+        assert any(region.translation is not None and not region.translation.calls_out for region in regions)
+
+
+def test_references(engine: Engine) -> None:
+    x, y, kept = object(), object(), [object() for _ in range(4)]
+    v, s = Vector(x, y), Slots()
+    s.value = x
+
+    def swap() -> None:
+        for i in range(120):
+            v.x, v.y = v.y, v.x
+            s.unset = kept[i % 4]
+            s.count = v.x if i % 2 else s.unset
+
+    swap()
+    gc.collect()
+    before = [sys.getrefcount(one) for one in (x, y, v, s, Vector, *kept)]
+    with engine:
+        for _ in range(8):
+            swap()
+    engine.close()
+    gc.collect()
+    assert [sys.getrefcount(one) for one in (x, y, v, s, Vector, *kept)] == before
+
+
+def test_a_class_that_changes_all_the_time_stays_right_and_native() -> None:
+    """After a few invalidations its attributes are looked up anew each time."""
+
+    class Restless:
+        number = 0
+
+        def get(self) -> int:
+            return self.number
+
+    with Engine(threshold=20, exit_threshold=5, background=False, verify=True, deopt_every=0) as engine:
+        one, out = Restless(), 0
+        for k in range(40):
+            Restless.number = k
+            for _ in range(60):
+                out += one.get()
+        assert out == 60 * sum(range(40))
+        assert engine.invalidations <= 8
+    engine.close()
+
+
+def test_classes_die_with_their_regions() -> None:
+    import weakref
+
+    def use() -> Any:
+        class Short:
+            def __init__(self) -> None:
+                self.x = 0
+
+        one = Short()
+        for i in range(100):
+            one.x += i
+        assert one.x == 4950
+        return weakref.ref(Short)
+
+    with Engine(threshold=20, exit_threshold=5, background=False, verify=True, deopt_every=0) as engine:
+        found = [use() for _ in range(5)]
+    engine.close()
+    gc.collect()
+    assert [one() for one in found[:-1]] == [None] * 4

@@ -1,0 +1,197 @@
+"""Attributes of instances: read and written where they are, with what the class says taken for constant.
+
+What a name means for an instance is decided by its exact type: a slot or another data descriptor of the class first, then the
+instance's own value, then what else the class has. The type is checked, and watched: whatever changes about it or its
+bases ends the region. That leaves for the loop, of an instance's value: does it (still) have inline values, is there one; of a
+method or another thing of the class: has no instance been given an attribute of that name (the class's shared names are as many as
+they were), or has this one none.
+
+What is not covered here (a dict of its own, properties, other descriptors, `__getattr__`, modules) returns False and is done by the
+generic operation.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+from ..abi import instances
+from ..optimizer.ir import Value
+from ..records import dataclass
+from .methods import ABSENT, find, is_static, lookup
+from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj
+from .versions import CALL_NULL_FIRST
+
+if TYPE_CHECKING:
+    from .translate import Translator
+
+DEFAULTS = {name: lookup(object, name) for name in ("__getattribute__", "__setattr__")}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an attribute is: in a slot (`at`: bytes), or in inline values (at: which place; -1 if no instance has the name), and
+    then what the class has for instances without it."""
+
+    kind: type
+    slot: bool
+    at: int
+    found: object = ABSENT
+    names: int = -1
+    """How many shared names there are; -1: instances have none."""
+
+
+def locate(kind: type, name: str) -> Place | None:
+    """What the name means for instances of the type; None for what has no native form."""
+    found = lookup(kind, name)
+    if found is not ABSENT:
+        described = type(found)
+        if lookup(described, "__set__") is not ABSENT or lookup(described, "__delete__") is not ABSENT:
+            offset = instances.member_offset(found)
+            return Place(kind, True, offset) if offset > 0 else None
+    names = instances.shared_names(kind)
+    if names is None:
+        return None if instances.has_dict(kind) else Place(kind, False, -1, found)
+    return Place(kind, False, names.index(name) if name in names else -1, found, len(names))
+
+
+def instance(t: Translator, av: AV, kind: type, default: str) -> Obj | None:
+    """av, known to be of that type, as an object with the usual way to look up (or set) attributes, whose type is watched; None
+    where it is none."""
+    if is_static(kind) or lookup(kind, default) is not DEFAULTS[default]:
+        return None
+    if default == "__getattribute__" and lookup(kind, "__getattr__") is not ABSENT:
+        return None
+    if isinstance(av, Const):
+        # That is what it was when it was looked at. It may be of another class next time.
+        t.constants[id(av.obj)] = av.obj
+        av = Obj(t.const_o(av.obj), None, FOREVER)
+        t.ensure_type(av, kind)
+    return av if isinstance(av, Obj) and t.watch_type(kind) else None
+
+
+def load(t: Translator, name: str, as_method: bool) -> bool:
+    """The attribute of the object on top of the stack, in its place. `as_method`: as a callable, in the form that calls expect."""
+    av = t.peek()
+    kind = t.specialise(av, t.expected(0))
+    if kind is None:
+        return False
+    method = find(kind, name) if as_method else None
+    if method is not None:
+        t.pop()
+        push_method(t, method, av)
+        return True
+    obj = instance(t, av, kind, "__getattribute__")
+    place = locate(kind, name) if obj is not None else None
+    if obj is None or place is None:
+        return False
+    of_class = has_class_value(place, as_method)
+    if place.at < 0:
+        if of_class:
+            t.frame.stack[-1] = obj
+            push_class_value(t, place, as_method)
+        return of_class
+    value = read(t, obj, place)
+    t.frame.stack[-1] = obj
+    missing = t.emit("obj.is_null", value)
+    if not of_class:
+        t.guard(missing, False)
+        push_value(t, value, as_method)
+        return True
+    assert t.ins is not None
+    absent = (t.ins.next, True, lambda: push_class_value(t, place, as_method))
+    t.split(missing, absent, (t.ins.next, True, lambda: push_value(t, value, as_method)))
+    return True
+
+
+def read(t: Translator, obj: Obj, place: Place) -> Value:
+    """What is there, or NULL."""
+    if place.slot:
+        return t.emit("slot.get", obj.value, imm=(place.kind, place.at))
+    t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)))
+    return t.emit("values.get", obj.value, imm=(place.kind, place.at))
+
+
+def push_value(t: Translator, value: Value, as_method: bool) -> None:
+    """The instance on top of the stack has the attribute: the value, in its place."""
+    obj = t.peek()
+    item = Obj(value, None, HEAP)
+    assert t.ins is not None and isinstance(obj, Obj)
+    if not as_method:
+        expected = t.expected_results()
+        if t.frame.info.at(t.ins.next).op.startswith("STORE_FAST") and expected <= {int, float}:
+            t.number(item, expected)
+    t.drop_check(obj)
+    t.pop()
+    if obj.owner is OWNED:
+        t.own(item)
+    t.drop(obj)
+    push_callable(t, item, as_method)
+
+
+def has_class_value(place: Place, as_method: bool) -> bool:
+    """Whether what the class has is a method that is called, or something that it gives as it is."""
+    if type(place.found) is FunctionType:
+        return as_method
+    kind = type(place.found)
+    return place.found is not ABSENT and is_static(kind) and lookup(kind, "__get__") is ABSENT
+
+
+def push_class_value(t: Translator, place: Place, as_method: bool) -> None:
+    """The instance on top of the stack has no such attribute: what the class has, in its place."""
+    obj, found = t.peek(), place.found
+    assert isinstance(obj, Obj)
+    if place.at < 0 and place.names >= 0:
+        t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)))
+        t.guard(t.emit("int.eq", t.emit("keys.count", imm=(place.kind,)), t.const_i(place.names)))
+    t.constants[id(found)] = found
+    if type(found) is FunctionType:
+        t.pop()
+        push_method(t, found, obj)
+        return
+    t.drop_check(obj)
+    t.pop()
+    t.drop(obj)
+    push_callable(t, Const(found), as_method)
+
+
+def push_method(t: Translator, method: object, av: AV) -> None:
+    """The function, then the object: what a call makes of a method."""
+    t.push(Const(method))
+    t.push(av)
+
+
+def push_callable(t: Translator, av: AV, with_null: bool) -> None:
+    """A value that is called without an object, or (`with_null` unset) not called."""
+    if with_null and CALL_NULL_FIRST:
+        t.push(Null())
+    t.push(av)
+    if with_null and not CALL_NULL_FIRST:
+        t.push(Null())
+
+
+def store(t: Translator, name: str) -> bool:
+    """Give the object on top of the stack the attribute; the value is below it."""
+    value, av = t.peek(2), t.peek(1)
+    kind = t.specialise(av, t.expected(1))
+    obj = instance(t, av, kind, "__setattr__") if kind is not None else None
+    place = locate(obj.type, name) if obj is not None and obj.type is not None else None
+    if obj is None or place is None or place.at < 0:
+        return False
+    t.reject_hidden(value)
+    old = read(t, obj, place)
+    if not place.slot:
+        t.guard(t.emit("values.alone", obj.value, imm=(place.kind,)))
+    t.guard(t.emit("obj.drop_is_safe", old))
+    t.drop_check(obj)
+    t.promote_heap()
+    t.pop()
+    t.pop()
+    where = "slot" if place.slot else "values"
+    if isinstance(value, Num) and value.repr != "b" and not t.is_home(value):
+        ending, imm = {"f": "_float", "i": "_int"}[value.repr], (place.kind, place.at, None)
+        t.emit(f"{where}.put{ending}", obj.value, value.value, imm=imm)
+    else:
+        t.emit(f"{where}.put", obj.value, t.owned_value(value), imm=(place.kind, place.at))
+    t.drop(obj)
+    return True
