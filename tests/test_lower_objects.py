@@ -7,6 +7,7 @@ reference counts have to agree.
 from __future__ import annotations
 
 import ctypes
+import math
 import random
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from jitcore.optimizer.ops.ints import MAX, MIN
 from jitcore.optimizer.registry import OPS
 from test_lower import EFFORTS, NUMERIC, SKIP, SOME, Fake, Maker, Native, Noted, agree, imms, interpret, result_of
 
-from jitcore.abi import LAYOUT, memory
+from jitcore.abi import LAYOUT, instances, memory
 
 INDICES = [0, 1, 2, 3, 5, -1, -2, -5, MAX, MIN]
 
@@ -252,6 +253,109 @@ def test_random_numbers(name: str) -> None:
         cases = [tuple(make[r]() for r in info.operands) for _ in range(300)]
         agree(maker, [case for case in cases if not skip(*case)])
     assert name not in SOME or len(info.operands) == 3
+
+
+class Open:
+    pass
+
+
+class Closed:
+    __slots__ = ("one", "two")
+
+
+def described(holder: Any) -> object:
+    """All attributes with their order, types and how many hold them."""
+    names = list(vars(holder)) if hasattr(holder, "__dict__") else [n for n in holder.__slots__ if hasattr(holder, n)]
+    return [(n, type(v := getattr(holder, n)), sys.getrefcount(v), v if type(v) in (int, float, str) else None) for n in names]
+
+
+def open_place(name: str) -> int:
+    names = instances.shared_names(Open)
+    assert names is not None
+    return names.index(name)
+
+
+for _name in ("one", "two", "three"):
+    setattr(Open(), _name, None)  # now they have places
+
+OLD: list[Callable[[], Any]] = [object, lambda: 10**9, lambda: 5, lambda: float("2.5"), lambda: -(10**6), lambda: "t" * 50]
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("kind", [Open, Closed])
+@pytest.mark.parametrize("ending", ["", "_float", "_int"])
+def test_put(effort: str, missing: bool, kind: Any, ending: str) -> None:
+    """An attribute's new value, where there was one of any kind, one that others hold too, or none."""
+    values: list[Any] = {"": [object(), "text"], "_float": [1.5, -0.0, math.inf], "_int": [7, 10**6, -(10**7), 2**31, MIN]}[ending]
+    where, place = ("values", open_place("two")) if kind is Open else ("slot", instances.member_offset(kind.__dict__["two"]))
+    for make in OLD:
+        for held in (False, True):
+            for value in values:
+                maker = Maker()
+                o, v = maker.input("o"), maker.input("o" if not ending else ending[1])
+                if not ending:
+                    maker.emit("obj.incref", v)
+                # "values.put", "values.put_float", "values.put_int", "slot.put", "slot.put_float", "slot.put_int"
+                maker.emit(f"{where}.put{ending}", o, v, imm=(kind, place, None)[: 3 if ending else 2])
+                found = maker.emit(f"{where}.get", o, imm=(kind, place))  # "values.get", "slot.get"
+                maker.exit(maker.emit("obj.is_null", found))
+
+                def situation(make: Any = make, held: bool = held, value: Any = value) -> Any:
+                    holder = kind()
+                    holder.one = None
+                    if not missing:
+                        holder.two = make()
+                    kept = holder.two if held and not missing else None
+
+                    def look() -> object:
+                        same = ending != "" or holder.two is value
+                        return described(holder), type(kept), kept if type(kept) in (int, float) else None, same
+
+                    return [id(holder), value if ending else id(value)], look
+
+                both(maker, situation, effort)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_where_attributes_are(effort: str) -> None:
+    maker = Maker()
+    o = maker.input("o")
+    place = open_place("two")
+    valid = maker.emit("values.valid", o, imm=(Open,))
+    maker.exit(valid, maker.emit("values.alone", o, imm=(Open,)), maker.emit("keys.count", imm=(Open,)))
+    reader = Maker()
+    got = reader.emit("values.get", reader.input("o"), imm=(Open, place))
+    reader.exit(reader.emit("obj.is", got, reader.emit("const.o", imm=("mine",))), reader.emit("obj.is_null", got))
+
+    def plain() -> Any:
+        return Open()
+
+    def filled() -> Any:
+        made = Open()
+        made.two = "mine"
+        return made
+
+    def seen() -> Any:
+        made = filled()
+        assert vars(made)
+        return made
+
+    def replaced() -> Any:
+        made = filled()
+        made.__dict__ = {"two": 3}
+        return made
+
+    for make in (plain, filled, seen, replaced):
+        holder = make()
+        both(maker, lambda holder=holder: ([id(holder)], lambda: None), effort)  # type: ignore[misc]
+        maker.set(id(holder))
+        if Native(maker.graph, effort).run()[1][0]:
+            both(reader, lambda holder=holder: ([id(holder)], lambda: None), effort)  # type: ignore[misc]
+            reader.set(id(holder))
+            assert Native(reader.graph, effort).run()[1] == [make is not plain, make is plain]
+        else:
+            assert make in (seen, replaced)
 
 
 def test_every_operation_has_a_lowering_test() -> None:

@@ -263,6 +263,40 @@ def test_gvn_what_a_store_put_there() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("stored", "known"),
+    [
+        ("values.put %1, %3 [type=@Heap, place=1]", True),
+        ("values.put %1, %3 [type=@Heap, place=0]", False),
+        ("values.put_float %1, %9 [type=@Heap, place=0, old=None]", False),
+        ("slot.put_int %1, %4 [type=@Heap, place=24, old=None]", True),
+        ("%8:o = list.set %1, %4, %3", True),
+        ('%8:o = call.object %1 [function="PyObject_Repr", extra=()]', False),
+    ],
+)
+def test_gvn_attributes(stored: str, known: bool) -> None:
+    """A store leaves alone what is at another place of any instance."""
+    body = f"""block a(): %0:o = frame.local [slot=0] %1:o = frame.local [slot=1] %3:o = frame.local [slot=2]
+           %20:o = frame.local [slot=3] %4:i = obj.unbox_int %20 {X} %9:f = const.f [value=1.5] %5:o = values.get %0 [type=@Heap, place=0]
+           obj.incref %3 {stored} %6:o = values.get %0 [type=@Heap, place=0] EXIT {{}} [new %5, new %6]"""
+    assert (after("gvn", body).count("values.get") == 1) is known
+
+
+def test_gvn_what_an_attribute_was_given() -> None:
+    same(
+        "gvn",
+        f"""block a(): %0:o = frame.local [slot=0] %1:b = values.valid %0 [type=@Heap] guard %1 [expected=True] {X}
+           %2:o = values.get %0 [type=@Heap, place=2] %3:f = obj.unbox_float %2 {X} %4:f = float.add %3, %3
+           values.put_float %0, %4 [type=@Heap, place=2, old=None] %5:b = values.valid %0 [type=@Heap] guard %5 [expected=True] {X}
+           %6:o = values.get %0 [type=@Heap, place=2] %7:f = obj.unbox_float %6 {X} %8:o = const.o [object=@o]
+           values.put %0, %8 [type=@Heap, place=3] %9:o = values.get %0 [type=@Heap, place=3] EXIT {{0: box %7}} [new %9]""",
+        """block a(): %0:o = frame.local [slot=0] %1:b = values.valid %0 [type=@Heap] guard %1 [expected=True] !
+           %2:o = values.get %0 [type=@Heap, place=2] %3:f = obj.unbox_float %2 ! %4:f = float.add %3, %3
+           values.put_float %0, %4 [type=@Heap, place=2, old=@float] %5:o = values.get %0 [type=@Heap, place=2]
+           %6:o = const.o [object=@o] values.put %0, %6 [type=@Heap, place=3] EXIT {0: box %4} [new %6]""",
+    )
+
+
 def test_dce() -> None:
     same(
         "dce",
@@ -385,6 +419,33 @@ def test_hoist_and_what_the_loop_writes(body: str, loads: int, checks: int) -> N
     before, _ = rounds(body)
     assert before.count("= list.") == loads
     assert before.count("guard") == checks
+
+
+FIELD = f"""block a(): %0:o = frame.local [slot=0] %1:f = const.f [value=1.0] anchor {A} jump h(%1)
+          block h(%2:f): %3:b = obj.is_null %0 guard %3 [expected=False] {X} %4:b = obj.type_is %0 [type=@Heap]
+            guard %4 [expected=True] {X} %5:b = values.valid %0 [type=@Heap] guard %5 [expected=True] {X}
+            %6:o = values.get %0 [type=@Heap, place=0] %7:f = obj.unbox_float %6 {X} BODY %8:f = float.add %2, %7
+            %30:b = poll branch %30 ? x() : h(%8)
+          block x(): EXIT {{0: box %2}} []"""
+
+
+@pytest.mark.parametrize(
+    ("body", "moved"),
+    [
+        ("", "all"),
+        ("values.put_float %0, %2 [type=@Heap, place=1, old=None]", "all"),
+        ("values.put_float %0, %2 [type=@Heap, place=0, old=None]", "checks"),
+        ('%20:o = call.object %0 [function="PyObject_Repr", extra=()] obj.drop %20', "nothing"),
+    ],
+)
+def test_hoist_attributes(body: str, moved: str) -> None:
+    """With the checks that they rely on. A class is checked anew in each round where any code may run in it."""
+    before, inside = rounds(body, FIELD)
+    assert ("values.get" in before) is ("values.get" not in inside) is (moved == "all")
+    assert ("obj.type_is" in before) is ("obj.type_is" not in inside) is (moved != "nothing")
+    if moved == "all":
+        assert before.index("obj.is_null") < before.index("obj.type_is") < before.index("values.valid") < before.index("values.get")
+        assert "obj.unbox_float" in before and "guard" in before
 
 
 def test_hoist_only_what_every_round_does() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -411,3 +412,27 @@ def test_other_threads_are_not_recorded(harness: Harness) -> None:
     (load,) = [i for i in loads if i.arg == text]
     seen = harness.store.get(f.__code__, load.offset)
     assert seen is not None and seen.results == {str}
+
+
+FIRST = """
+import jitcore
+def inner(x):
+    return x + 1
+def run(n):
+    i = 0
+    while i < n:
+        i = inner(i)
+    return i
+seen = []
+jitcore.on("recorded", lambda event, details: seen.append(details["reason"]))
+assert jitcore.jit(run)(20000) == 20000
+assert seen and seen[0] == "closed", seen
+"""
+
+
+def test_the_first_recording_of_a_process_is_of_the_programs_frame() -> None:
+    """Calls inside the loop come back to it; they do not end the recording."""
+    import subprocess
+
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("JITCORE")}
+    subprocess.run([sys.executable, "-c", FIRST], check=True, env=clean)
