@@ -52,6 +52,10 @@ GRANT = 0.1  # seconds of CPU time for better code that every process has
 FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
 MAX_TRIES = 2
+CHEAP = 0.05
+"""Seconds for which a region is made again without much thought."""
+EXIT_COSTS = 50e-6
+"""Seconds that an exit costs, about: the rest of the round is interpreted."""
 MAX_MISSES = 6
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 MAY_CHANGE = ("needs_frame", "not_profitable")
@@ -690,7 +694,8 @@ class Engine:
         try:
             whole = site.offset == FUNCTION
             found = function_entry_of(site.code, frame) if whole else entry_of(site.code, site.offset, frame)
-            region = self._compile_function(site, found, frame) if whole else self.compiler.compile(found, options)
+            plans, site.plans = site.plans, {}
+            region = self._compile_function(site, found, frame) if whole else self.compiler.compile(found, options, plans)
         except Refused as refused:
             self._give_up(site, refused.reason, refused.detail)
             if whole and refused.reason in MAY_CHANGE and not refused.final and site.attempts < MAX_ATTEMPTS:
@@ -851,10 +856,13 @@ class Engine:
 
     def _heat(self, region: Region, site: LoopSite) -> None:
         """Which exits ask for a recording of what is behind them, and after how many times: each new version of a region
-        waits twice as long, and what did not help is not tried again."""
+        waits twice as long, the dearer ones until about as much time was lost as they took to make, and what did not help is not
+        tried again."""
         from .regions import NEVER_HOT
 
         threshold = self._options_of(site.code).exit_threshold << min(site.remakes, 10)
+        if region.compile_seconds > CHEAP:
+            threshold = max(threshold, int(region.compile_seconds / EXIT_COSTS))
         for state, block in region.descriptors.items():
             if state.kind == "resume" and state.reason not in NEVER_HOT and site.tried[exit_place(state)] < MAX_TRIES:
                 block.hot = threshold
@@ -931,6 +939,8 @@ class Engine:
             return
         site.remakes += 1
         self.bridges += 1
+        if region.translation is not None:
+            site.plans = region.translation.plans
         self._uninstall(region, "replaced")
         site.attempts -= 1
         self._record(site, memory.frame_address(frame), site.offset, ROUNDS)

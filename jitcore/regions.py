@@ -188,6 +188,8 @@ class LoopSite:
     """Bytecodes recorded,"""
     turns: int = 0
     """how many of them went back to the head of a loop,"""
+    plans: dict[Any, Any] = field(default_factory=dict)
+    """Those of the region that is being made again."""
     own: Counter[int] = field(default_factory=Counter)
     """and those of the code itself by offset."""
 
@@ -253,7 +255,9 @@ class Compiler:
             if watch.kind != "function" and not watch.holds():
                 self.changes[id(watch.holder), watch.name] += 1
 
-    def translate(self, entry: Entry, options: Options | None = None) -> Translation:
+    def translate(
+        self, entry: Entry, options: Options | None = None, plans: dict[Any, Any] | None = None
+    ) -> Translation:
         o = options or self.options
         limits = Limits(
             versions=o.max_versions,
@@ -262,13 +266,15 @@ class Compiler:
             inline_ops=o.max_inline_size,
         )
         return translate(
-            entry, self.profiles, limits, self.is_unstable, self.direct, self.heavy, self.no_hoisting
+            entry, self.profiles, limits, self.is_unstable, self.direct, self.heavy, self.no_hoisting, plans
         )
 
-    def compile(self, entry: Entry, options: Options | None = None) -> Region:
-        """A region for the entry. Raises Refused, TranslationError, CompileError, MemoryError."""
+    def compile(
+        self, entry: Entry, options: Options | None = None, plans: dict[Any, Any] | None = None
+    ) -> Region:
+        """A region for the entry; `plans` are those of an earlier translation. Raises Refused, TranslationError, CompileError, MemoryError."""
         start = perf_counter()
-        translation = self.translate(entry, options)
+        translation = self.translate(entry, options, plans)
         if entry.function_door and entry.direct is None and translation.calls_out and not code_info(entry.code).loops:
             # A real frame, made and true at each call it does: the interpreter is better at that.
             raise Refused("call_bound", f"{len(translation.calls_out)} calls out of native code and no loop")

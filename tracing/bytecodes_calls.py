@@ -13,7 +13,7 @@ from .decode import Ins, code_info
 from .frame_need import CLOSED
 from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
-from .translate import TYPE_OF, Frame, Leave, Restart, function_parts, owned_parts
+from .translate import TYPE_OF, Frame, Leave, function_parts, owned_parts
 from .values import AV, HEAP, OWNED, Const, Null, Num, Obj, Tup, local_owner
 from .versions import CALL_NULL_FIRST, intrinsic_1
 
@@ -303,23 +303,32 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
         return
     frame = t.frame
     depth = len(t.frames) - 1
-    unsafe = [o for av in frame.locals for o in owned_parts(av) if o.type not in safe_types()]
-    if len(unsafe) > 1:
-        t.memory.no_inline.add(t.path(depth))
-        raise Restart
-    t.drop_check(*frame.locals)
+    unsafe = any(o.type not in safe_types() for av in frame.locals for o in owned_parts(av))
     t.promote_owned_by(depth)
+    own_result(t, result, depth, unsafe)
+    drop_locals(t)
     if on_stack:
         t.pop()
-    own_result(t, result, depth, bool(unsafe))
-    for av in frame.locals:
-        t.drop(av)
     t.frames.pop()
     caller = t.frame
     assert caller.call is not None
     t.pc = caller.call.next
     caller.call = None
     t.push(result)
+
+
+def drop_locals(t: Translator) -> None:
+    """The innermost frame's locals go, one after the other. Where the end of one would run code, the interpreter goes on: those
+    before it are unbound by then, which nobody can see any more."""
+    frame = t.frame
+    assert t.ins is not None
+    for k, av in enumerate(frame.locals):
+        for obj in owned_parts(av):
+            if obj.type not in safe_types():
+                state = t.frame_state(t.ins.start, reason="guard")
+                t.guard(t.emit("obj.drop_is_safe", obj.value), state=state)
+        frame.locals[k] = Null()
+        t.drop(av)
 
 
 def own_result(t: Translator, result: AV, depth: int, heap: bool) -> None:

@@ -21,6 +21,7 @@ from ..optimizer.registry import OPS
 from ..records import dataclass
 from .decode import Ins
 from .iteration import COUNT_LIMIT
+from .methods import is_static
 from .values import (
     AV,
     FOREVER,
@@ -233,7 +234,7 @@ def used_slots(t: Translator) -> set[int]:
 
 
 def load_local(t: Translator, slot: int, kind: object) -> AV:
-    """A local with its recorded type checked. Its box stays in the frame, which goes on owning it."""
+    """A local with its recorded type checked, if it is no class's. Its box stays in the frame, which goes on owning it."""
     value = t.emit("frame.local", imm=(slot,))
     if kind is None:
         t.emit("guard", t.emit("obj.is_null", value), imm=(True,), state=mismatch())
@@ -248,6 +249,10 @@ def load_local(t: Translator, slot: int, kind: object) -> AV:
     if kind is type(None):
         t.emit("guard", t.emit("obj.is", value, t.const_o(None)), imm=(True,), state=mismatch())
         return Const(None)
+    if not is_static(kind):
+        # One region for all classes: where the loop looks at the object it finds out, and what does not change is hoisted.
+        t.emit("guard", t.emit("obj.is_null", value), imm=(False,), state=mismatch())
+        return Obj(value, None, FRAME)
     check(t, value, kind)
     return Obj(value, kind, FRAME)
 

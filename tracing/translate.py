@@ -60,7 +60,7 @@ LIST_ITERATOR: type = type(iter([]))
 TUPLE_ITERATOR: type = type(iter(()))
 SEQUENCE_OF: dict[type, type] = {LIST_ITERATOR: list, TUPLE_ITERATOR: tuple}
 
-MAX_TYPES = 3
+MAX_TYPES = 4
 """Types of an operand that get paths of their own."""
 
 ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "LOAD_FAST_AND_CLEAR")
@@ -191,6 +191,8 @@ class Translation:
     targets: list[DirectTarget] = field(default_factory=list)
     """Other regions' functions that this one calls directly."""
     recursive: bool = False
+    plans: dict[Any, Any] = field(default_factory=dict)
+    """How joins were widened: the next compile of the same place may begin with them, and needs fewer restarts."""
     calls_out: frozenset[int] = frozenset()
     """Offsets of the door's bytecodes that call out: each makes the frame true first and is no faster than in the
     interpreter."""
@@ -787,6 +789,8 @@ class Translator:
             op = self.ins.op if self.ins is not None else ""
             raise Refused("needs_frame", op, final=not op.startswith(CALLS))
         if len(self.frames) > 1:
+            if self.observation() is None and not self.effect:
+                raise Leave("cold")
             self.memory.no_inline.add(self.path(len(self.frames) - 1))
             raise Restart
         assert self.ins is not None
@@ -1337,6 +1341,7 @@ def translate(
     direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None,
     heavy: Callable[[CodeType], bool] = lambda code: False,
     no_hoisting: Container[tuple[CodeType, int]] = (),
+    plans: dict[Any, Any] | None = None,
 ) -> Translation:
     """Make the graph of a region.
 
@@ -1347,6 +1352,7 @@ def translate(
     limits = limits or Limits()
     memory = Memory(
         is_unstable,
+        dict(plans or {}),
         poison_call=poison_call,
         poison_operands=poison_operands,
         direct=direct,
@@ -1370,6 +1376,7 @@ def translate(
             translator.own_target,
             translator.targets,
             translator.recursive,
+            memory.plans,
             frozenset(translator.calls_out),
         )
     raise Refused("too_many_versions", "joins did not settle")

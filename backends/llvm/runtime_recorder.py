@@ -84,8 +84,8 @@ MAX_FRAMES = 64
 MAX_KEPT = 1024
 KEPT_PER_RECORD = 255 + MOST_ITEMS + 2
 LOOPS_INSIDE = 50  # times an instruction is seen before the recording is taken to be caught in a loop
-QUIET_ROUNDS = 3
-MORE_ROUNDS = 12  # a loop is watched for more rounds as long as one of the last few had something new
+QUIET_ROUNDS = 6
+MORE_ROUNDS = 40  # a loop is watched for more rounds as long as one of the last few had something new
 LOW = 0xFFFFFFFF
 TYPE_SUBCLASS = 1 << 31
 

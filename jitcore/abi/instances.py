@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 from types import MemberDescriptorType
 from typing import Any
 
@@ -69,9 +70,14 @@ def member_offset(descriptor: object) -> int:
 def version_tag(kind: type) -> int:
     """The tag of the type's current version: it gets another one, or 0, when anything about it or a base changes. 0 where it
     can get none any more: each class has a limited number of versions."""
-    assign = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(symbol("PyUnstable_Type_AssignVersionTag"))
-    assign(kind)
+    assigner()(kind)
     return current_version(kind)
+
+
+@cache
+def assigner() -> Callable[[type], int]:
+    """The C function that gives a type a version, if it can."""
+    return ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(symbol("PyUnstable_Type_AssignVersionTag"))
 
 
 def current_version(kind: type) -> int:
