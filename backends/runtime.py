@@ -164,6 +164,10 @@ def runtime() -> Runtime:
     return _the_runtime
 
 
+class Plain:
+    """A class of which only the type object is looked at."""
+
+
 class Entry:
     """A region's place in a door's chain: the words the door reads. `keep` holds whatever the code needs. `ticks` is
     the address of an i64 counted down while the entry is used (0: not counted); below 0 the hook tier_up is called."""
@@ -345,6 +349,10 @@ class Runtime:
         c_function("PyObject_GetArenaAllocator", None, ctypes.c_void_p)(ctypes.addressof(arena))
         for offset, word in zip((S.ARENA_CONTEXT, S.ARENA_ALLOC, S.ARENA_FREE), arena, strict=True):
             self.state[offset // 8] = word or 0
+
+        text = b"__init__() should return None, not '%.200s'"
+        ctypes.memmove(ctypes.addressof(self.state) + S.INIT_TEXT, text, len(text))
+        self.state[S.INSTANCE_DEALLOC // 8] = memory.read64(id(Plain) + LAYOUT.TYPE_DEALLOC)
 
         def plain() -> None: ...
 

@@ -100,7 +100,8 @@ class Slot:
 class FrameRec:
     """One frame of a state. `offset` is the instruction to run next there (of an outer frame: the one after its
     call), `call_offset` the call in progress (of an innermost frame in an error state: the raising instruction).
-    `locals` lists the slots to write; of inlined frames (func is not None) every other slot is NULL."""
+    `locals` lists the slots to write; of inlined frames (func is not None) every other slot is NULL. `makes`: the call in
+    progress is of a class's `__init__`: what is returned has to be None and goes; the instance is on the stack already."""
 
     code: CodeType
     func: object
@@ -109,6 +110,7 @@ class FrameRec:
     locals: dict[int, Slot]
     stack: list[Slot]
     poison: tuple[str, ...] = ()
+    makes: bool = False
 
     def map(self, fn: Callable[[Value], Value]) -> FrameRec:
         return FrameRec(
@@ -119,6 +121,7 @@ class FrameRec:
             {k: s.map(fn) for k, s in self.locals.items()},
             [s.map(fn) for s in self.stack],
             self.poison,
+            self.makes,
         )
 
 

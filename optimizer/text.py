@@ -201,6 +201,8 @@ class Printer:
         text += " [" + ", ".join(self.slot(s) for s in frame.stack) + "]"
         if frame.poison:
             text += " poison(" + ", ".join(frame.poison) + ")"
+        if frame.makes:
+            text += " makes"
         return text
 
     def slot(self, slot: Slot) -> str:
@@ -475,7 +477,7 @@ class Parser:
         if self.accept("poison"):
             self.expect("(")
             poison = tuple(str(p) for p in self.items(")", lambda: self.take("name")))
-        return FrameRec(code, func, offset, call, locals_, stack, poison)
+        return FrameRec(code, func, offset, call, locals_, stack, poison, self.accept("makes"))
 
     def local(self, locals_: dict[int, Slot]) -> None:
         n = int(self.take("number"))

@@ -6,7 +6,7 @@ bases ends the region. That leaves for the loop, of an instance's value: does it
 method or another thing of the class: has no instance been given an attribute of that name (the class's shared names are as many as
 they were), or has this one none.
 
-What is not covered here (a dict of its own, properties, other descriptors, `__getattr__`, modules) returns False and is done by the
+What is not covered here (a dict of its own, setters, other descriptors, `__getattr__`, modules) returns False and is done by the
 generic operation.
 """
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from .translate import Translator
 
 DEFAULTS = {name: lookup(object, name) for name in ("__getattribute__", "__setattr__")}
+
+
+def inherits(t: Translator, kind: type, *names: str) -> bool:
+    """Whether the type has under these names what `object` has (perhaps nothing), and goes on doing so."""
+    return all(lookup(kind, name) is lookup(object, name) for name in names) and t.watch_type(kind)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ def instance(t: Translator, av: AV, kind: type, default: str) -> Obj | None:
 def load(t: Translator, name: str, as_method: bool) -> bool:
     """The attribute of the object on top of the stack, in its place. `as_method`: as a callable, in the form that calls expect."""
     av = t.peek()
+    if isinstance(av, Const) and type(av.obj) is type:
+        return load_of_class(t, av.obj, name, as_method)
     kind = t.specialise(av, t.expected(0))
     if kind is None:
         return False
@@ -82,6 +89,8 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
         push_method(t, method, av)
         return True
     obj = instance(t, av, kind, "__getattribute__")
+    if obj is not None and not as_method and get_property(t, obj, lookup(kind, name)):
+        return True
     place = locate(kind, name) if obj is not None else None
     if obj is None or place is None:
         return False
@@ -102,6 +111,48 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     absent = (t.ins.next, True, lambda: push_class_value(t, place, as_method))
     t.split(missing, absent, (t.ins.next, True, lambda: push_value(t, value, as_method)))
     return True
+
+
+def get_property(t: Translator, obj: Obj, found: object) -> bool:
+    """Go on in the getter of a property, if that is what was found."""
+    from .bytecodes_calls import walk_into
+
+    if type(found) is not property or type(found.fget) is not FunctionType:
+        return False
+    assert t.ins is not None
+    unchanged(t, found, found.fget)
+    t.frame.stack[-1] = obj
+    return walk_into(t, t.ins, found.fget, [obj], [obj])
+
+
+def load_of_class(t: Translator, kind: type, name: str, as_method: bool) -> bool:
+    """An attribute of a class that is known, as far as the class itself or a base has it and it is no descriptor with a say."""
+    found = lookup(kind, name)
+    if found is ABSENT or lookup(type, name) is not ABSENT or not t.watch_type(kind):
+        return False
+    if type(found) is classmethod and as_method and type(found.__func__) is FunctionType:
+        unchanged(t, found, found.__func__)
+        t.pop()
+        push_method(t, found.__func__, Const(kind))
+        return True
+    value = found
+    if type(found) is staticmethod:
+        value = found.__func__
+        unchanged(t, found, value)
+    elif type(found) is not FunctionType and not (is_static(type(found)) and lookup(type(found), "__get__") is ABSENT):
+        return False
+    t.constants[id(value)] = value
+    t.pop()
+    push_callable(t, Const(value), as_method)
+    return True
+
+
+def unchanged(t: Translator, wrapper: object, func: object) -> None:
+    """A static or class method or a property can be initialised anew, with another function."""
+    t.constants[id(wrapper)] = wrapper
+    t.constants[id(func)] = func
+    held = t.emit("field.o", t.const_o(wrapper), imm=("WRAPPER_FUNC",))
+    t.guard(t.emit("obj.is", held, t.const_o(func)))
 
 
 def read(t: Translator, obj: Obj, place: Place) -> Value:
@@ -131,9 +182,11 @@ def push_value(t: Translator, value: Value, as_method: bool) -> None:
 
 def has_class_value(place: Place, as_method: bool) -> bool:
     """Whether what the class has is a method that is called, or something that it gives as it is."""
-    if type(place.found) is FunctionType:
-        return as_method
     kind = type(place.found)
+    if kind is FunctionType or kind is classmethod:
+        return as_method and (kind is FunctionType or type(place.found.__func__) is FunctionType)  # type: ignore[attr-defined]
+    if kind is staticmethod:
+        return True
     return place.found is not ABSENT and is_static(kind) and lookup(kind, "__get__") is ABSENT
 
 
@@ -149,7 +202,16 @@ def push_class_value(t: Translator, place: Place, as_method: bool) -> None:
         t.pop()
         push_method(t, found, obj)
         return
+    if type(found) is staticmethod or type(found) is classmethod:
+        unchanged(t, found, found.__func__)
     t.drop_check(obj)
+    if type(found) is classmethod:
+        t.pop()
+        t.drop(obj)
+        push_method(t, found.__func__, Const(place.kind))
+        return
+    if type(found) is staticmethod:
+        found = found.__func__
     t.pop()
     t.drop(obj)
     push_callable(t, Const(found), as_method)

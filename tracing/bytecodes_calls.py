@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ..abi import instances
 from ..optimizer.ir import Slot, State, Value
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
@@ -13,8 +14,9 @@ from .decode import Ins, code_info
 from .frame_need import CLOSED
 from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
+from .methods import lookup
 from .translate import TYPE_OF, Frame, Leave, function_parts, owned_parts
-from .values import AV, HEAP, OWNED, Const, Null, Num, Obj, Tup, local_owner
+from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Tup, local_owner
 from .versions import CALL_NULL_FIRST, intrinsic_1
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         if method is not None and method(t, args, operands):
             return
         if closed_builtin(t, target.obj, args, npop):
+            return
+        if type(target.obj) is type and make_instance(t, ins, target.obj, args, operands):
             return
         if type(target.obj) is FunctionType:
             if walk_into(t, ins, target.obj, args, operands) or call_directly(t, ins, target.obj, args, operands):
@@ -140,14 +144,42 @@ def builtins_of(func: Any) -> dict[str, Any]:
     return func.__builtins__  # type: ignore[no-any-return]
 
 
+def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands: list[AV]) -> bool:
+    """A class is called: make the instance here and go on in `__init__`. False for classes that are made in other ways."""
+    init = lookup(kind, "__init__")
+    if not instances.made_by_object(kind) or lookup(kind, "__new__") is not lookup(object, "__new__") or not t.watch_type(kind):
+        return False
+    plain = init is lookup(object, "__init__") and not args
+    if not plain and not (type(init) is FunctionType and may_walk_into(t, ins, init, len(args) + 1, operands[:2])):
+        return False
+    t.constants[id(kind)] = kind
+    made = t.emit("instance.new", imm=(kind,))
+    t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.retry_state())
+    if plain:
+        del t.frame.stack[len(t.frame.stack) - len(operands) :]
+        t.push(Obj(made, kind, OWNED))
+        return True
+    # The caller's stack holds the instance until `__init__` is done.
+    go_inside(t, ins, init, [Obj(made, kind, FOREVER), *args], operands)
+    t.frames[-2].stack.append(Obj(made, kind, OWNED))
+    t.frames[-2].makes = True
+    return True
+
+
 def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:
     """Continue inside the callee; False where it has to be called instead."""
+    if not may_walk_into(t, ins, func, len(args), [av for av in operands[:2] if av not in args]):
+        return False
+    go_inside(t, ins, func, args, operands)
+    return True
+
+
+def may_walk_into(t: Translator, ins: Ins, func: FunctionType, given: int, callable_parts: list[AV]) -> bool:
     code = func.__code__
     if code.co_flags & (VARIADIC | GENERATORS) or code.co_kwonlyargcount or code.co_cellvars:
         return False
-    missing = code.co_argcount - len(args)
-    defaults = func.__defaults__ or ()
-    if missing < 0 or missing > len(defaults):
+    missing = code.co_argcount - given
+    if missing < 0 or missing > len(func.__defaults__ or ()):
         return False
     if len(t.frames) > t.limits.inline_depth or any(f.code is code for f in t.frames):
         return False
@@ -156,13 +188,18 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
         return False
     caller = t.frame
     caller.call = ins
-    if t.path() in t.memory.no_inline:
-        caller.call = None
-        return False
-    callable_parts = [o for av in operands[:2] if av not in args for o in owned_parts(av)]
-    if callable_parts:
-        caller.call = None
-        return False
+    refused = t.path() in t.memory.no_inline
+    caller.call = None
+    return not refused and not any(owned_parts(av) for av in callable_parts)
+
+
+def go_inside(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> None:
+    """Put a frame for the callee on top; the operands of its call go from the caller's stack."""
+    code, caller = func.__code__, t.frame
+    info = code_info(code)
+    caller.call = ins
+    missing = code.co_argcount - len(args)
+    defaults = func.__defaults__ or ()
     t.watch("function", func, "", function_parts(func))
     t.constants[id(func)] = func
     t.codes.add(code)
@@ -176,7 +213,6 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
         frame.locals[info.nlocalsplus - len(code.co_freevars) + k] = Const(cell)
     t.frames.append(frame)
     t.pc = info.first_offset
-    return True
 
 
 def call_directly(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:
@@ -303,6 +339,10 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
         return
     frame = t.frame
     depth = len(t.frames) - 1
+    if t.frames[-2].makes and not (isinstance(result, Const) and result.obj is None):
+        if t.type_of(result) not in (None, type(None)) or not isinstance(result, Obj):
+            raise Leave("always_fails", "__init__() should return None")
+        t.guard(t.emit("obj.is", result.value, t.const_o(None)))
     unsafe = any(o.type not in safe_types() for av in frame.locals for o in owned_parts(av))
     t.promote_owned_by(depth)
     own_result(t, result, depth, unsafe)
@@ -314,7 +354,10 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
     assert caller.call is not None
     t.pc = caller.call.next
     caller.call = None
-    t.push(result)
+    if caller.makes:
+        caller.makes = False  # the instance is on the stack
+    else:
+        t.push(result)
 
 
 def drop_locals(t: Translator) -> None:

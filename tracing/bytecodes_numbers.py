@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from ..optimizer.ops.lists import ATOMS
+from .attributes import inherits
 from .bytecode_table import bytecode
 from .decode import Ins
+from .methods import is_static
 from .translate import Leave, TranslationError
 from .values import AV, FRAME, OWNED, Const, Iterator, Null, Num, Obj, Range, Tup, local_owner
 from .versions import binary_op_symbol, compare_coerces, compare_symbol
@@ -356,6 +358,15 @@ def compare_op(t: Translator, ins: Ins) -> None:
     # Comparing bytes with other things may warn (python -b), and a warning runs Python code.
     if all(k in CLOSED_TYPES for k in kinds) and (bytes not in kinds or kinds[0] is kinds[1]):
         closed(t, "PyObject_RichCompare", [left, right], (COMPARE_CODE[symbol],), npop=2, result_type=bool)
+    elif symbol in ("==", "!=") and all(k is not None and compares_by_identity(t, k) for k in kinds):
+        # Neither has a say of its own: they are equal if they are the same.
+        same = identical(t, left, right)
+        t.drop_check(left, right)
+        t.pop()
+        t.pop()
+        t.drop(right)
+        t.drop(left)
+        t.push(Num(same if symbol == "==" else t.emit("bool.not", same)))
     elif compare_coerces(ins):
         t.begin_opaque()
         values, temps = t.operand_values([left, right])
@@ -371,6 +382,10 @@ def compare_op(t: Translator, ins: Ins) -> None:
         t.end_opaque()
     else:
         t.opaque("PyObject_RichCompare", [left, right], (COMPARE_CODE[symbol],), npop=2)
+
+
+def compares_by_identity(t: Translator, kind: type) -> bool:
+    return kind is type(None) or inherits(t, kind, "__eq__", "__ne__")
 
 
 def compare(t: Translator, symbol: str, a: Num, b: Num) -> Value:
@@ -482,6 +497,8 @@ def truth(t: Translator, av: AV) -> Value | None:
         length = length_of(t, av, kind)
         if length is not None:
             return t.emit("int.ne", length, t.const_i(0))
+        if kind is not None and not is_static(kind) and inherits(t, kind, "__bool__", "__len__"):
+            return t.const_b(True)
     return None
 
 

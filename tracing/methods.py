@@ -10,7 +10,7 @@ BUILTIN_TYPES = frozenset(
 )
 
 
-_DICT, _MRO, _FLAGS = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__flags__"))
+_DICT, _MRO, _FLAGS, qualname = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__flags__", "__qualname__"))
 HEAP_TYPE = 1 << 9
 ABSENT: object = object()
 """What is found where there is nothing."""

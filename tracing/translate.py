@@ -30,7 +30,7 @@ from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, St
 from ..optimizer.registry import OPS, GuardFailed
 from ..records import dataclass, field
 from .decode import CodeInfo, Ins, code_info
-from .methods import ABSENT, is_static
+from .methods import ABSENT, is_static, qualname
 from .profile import Observation, ProfileStore
 from .values import (
     AV,
@@ -201,7 +201,7 @@ class Translation:
 class Frame:
     """One frame of the walk. Frame 0 is real; the others exist only here."""
 
-    __slots__ = ("info", "code", "func", "globals", "builtins", "locals", "stack", "call", "closure")
+    __slots__ = ("info", "code", "func", "globals", "builtins", "locals", "stack", "call", "makes")
 
     def __init__(
         self, info: CodeInfo, func: object, globals_: dict[str, Any], builtins: dict[str, Any], nlocals: int
@@ -213,12 +213,14 @@ class Frame:
         self.locals: list[AV] = [Null() for _ in range(nlocals)]
         self.stack: list[AV] = []
         self.call: Ins | None = None
+        self.makes = False
+        """Whether the call is of a class's `__init__`, with the instance on top of the stack."""
 
     def clone(self) -> Frame:
         made = Frame(self.info, self.func, self.globals, self.builtins, 0)
         made.locals = [a.copy() for a in self.locals]
         made.stack = [a.copy() for a in self.stack]
-        made.call = self.call
+        made.call, made.makes = self.call, self.makes
         return made
 
 
@@ -617,7 +619,7 @@ class Translator:
         if self.effect or not any(av is one for one in self.before):
             return None
         left = []
-        for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        for kind in sorted(kinds, key=qualname):
             self.constants[id(kind)] = kind
             if self.checked.get((self.emit("obj.type_is", av.value, imm=(kind,)), "b")) is not False:
                 left.append(kind)
@@ -726,6 +728,7 @@ class Translator:
                     locals_,
                     slots,
                     self.memory.poison_call(frame.call),
+                    frame.makes,
                 )
             records.append(record)
         return State(kind, tuple(records), reason, None, when)

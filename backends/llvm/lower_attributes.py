@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...abi import LAYOUT, instances
+from ...abi import LAYOUT, instances, memory
 from ...optimizer.ir import Op
-from .lower_base import LIKELY, UNLIKELY, Emitter, lowering
+from .lower_base import LIKELY, TAGS, UNLIKELY, Emitter, lowering
 from .lower_lists import write_box
 from .lower_objects import drop_text, float_box_text, int_box_text
 
@@ -133,6 +133,16 @@ def slot_put(e: Emitter, op: Op, o: str, v: str) -> None:
     e.store("ptr", v, o, at, "attr")
     with e.when(e.let(f"icmp ne ptr {old}, null")):
         drop_text(e, old, "heap")
+
+
+@lowering("instance.new")
+def instance_new(e: Emitter, op: Op) -> str:
+    """By the C function behind `object.__new__`, which the class inherits."""
+    new = e.function("jc_object_new", "ptr", "ptr, ptr, ptr", address=memory.read64(id(object) + LAYOUT.TYPE_NEW))
+    made = e.let(f"call ptr {new}(ptr {e.object(op.imm[0])}, ptr {e.object(())}, ptr null){TAGS['alloc']}")
+    with e.when(e.let(f"icmp eq ptr {made}, null"), UNLIKELY):
+        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
+    return made
 
 
 @lowering("keys.count")

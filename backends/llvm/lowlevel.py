@@ -44,6 +44,7 @@ from typing import Any
 SIGNATURES: dict[str, str] = {
     "PyErr_Clear": "v",
     "PyErr_ExceptionMatches": "ip",
+    "PyErr_Format": "pppp",
     "PyErr_GetRaisedException": "p",
     "PyErr_SetInterrupt": "v",
     "PyErr_SetNone": "vp",

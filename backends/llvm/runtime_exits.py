@@ -29,9 +29,9 @@ same).
 
 from __future__ import annotations
 
-from ...abi import LAYOUT
+from ...abi import LAYOUT, instances
 from . import runtime_state as S
-from .lowlevel import alloca, c, icall, ld32, ld64, native, st32, st64, ult
+from .lowlevel import alloca, c, icall, ld8, ld32, ld64, native, st32, st64, ult
 from .runtime_state import (
     breaker_set,
     call_hook,
@@ -50,6 +50,13 @@ from .runtime_state import (
 )
 
 # Descriptor words, in bytes
+PLAIN_FLAGS = (
+    instances.HEAP_TYPE
+    | instances.MANAGED_DICT
+    | instances.MANAGED_WEAKREF
+    | (instances.INLINE_VALUES if LAYOUT.VALUES_IN_OBJECT else 0)
+)
+
 D_COUNT = 0
 D_HOT = 8
 D_ID = 16
@@ -75,7 +82,8 @@ X_NLOCALS = 32
 X_NWRITES = 40
 X_NSTACK = 48
 X_NPOISON = 56
-X_LISTS = 64
+X_MAKES = 64
+X_LISTS = 72
 
 POISON_EXCEPTION = 16
 POISON_BYTES = 24
@@ -496,6 +504,26 @@ def push_operand(frame, bits):
 
 
 @native
+def pop_operand(frame):
+    depth = get_depth(frame) - 1
+    set_depth(frame, depth)
+    slot_close(ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth))
+    return 0
+
+
+@native
+def initialised(value):
+    """What `__init__` has returned goes. 0, with an exception set, if it was not None."""
+    if value == c._Py_NoneStruct:
+        drop(value)
+        return 1
+    name = ld64(ld64(value + LAYOUT.OB_TYPE) + LAYOUT.TYPE_NAME)
+    c.PyErr_Format(ld64(c.PyExc_TypeError), c.jc_state + S.INIT_TEXT, name)
+    drop(value)
+    return 0
+
+
+@native
 def fill_stack_none(frame, nlocals):
     """Set the operand stack to a single None."""
     set_depth(frame, nlocals)
@@ -695,8 +723,11 @@ def run_chain(ts, frames, n, mine, value, throw):
         entry = ld64(frames + 16 * i + 8)
         ours = i > 0 or mine
         throw = 0
-        if value:
+        if value and ld64(entry + X_MAKES):
+            value = initialised(value)
+        elif value:
             push_operand(frame, slot_steal(value))
+        if value:
             ip = ld64(entry + X_IP)
             if ours:
                 ip += LAYOUT.OWN_FRAME_IP_ADJUST
@@ -705,6 +736,8 @@ def run_chain(ts, frames, n, mine, value, throw):
             throw = 1
             st64(frame + LAYOUT.FRAME_IP, throw_ip(entry))
         else:
+            if ld64(entry + X_MAKES):
+                pop_operand(frame)
             push_poison(frame, entry, c.PyErr_GetRaisedException())
             st64(frame + LAYOUT.FRAME_IP, ld64(entry + X_CALL_IP))
         if ours == 0:
@@ -815,6 +848,32 @@ def run_unwound(frame, ts, desc, buf, door):
 
 
 @native
+def inline_values(obj, kind):
+    """The places of an instance that has nothing but inline values and whose end runs no code itself: of a class without
+    `__del__` and slots whose bases are like it, not weakly referenced, without a dict. 0 for others."""
+    if ld64(kind + LAYOUT.TYPE_DEALLOC) != ld64(c.jc_state + S.INSTANCE_DEALLOC) or ld64(kind + LAYOUT.TYPE_FINALIZE):
+        return 0
+    if ld64(kind + LAYOUT.TYPE_FLAGS) & PLAIN_FLAGS != PLAIN_FLAGS or ld64(kind + LAYOUT.TYPE_CACHED_KEYS) == 0:
+        return 0
+    base = kind
+    while ld64(base + LAYOUT.TYPE_DEALLOC) == ld64(c.jc_state + S.INSTANCE_DEALLOC):
+        base = ld64(base + LAYOUT.TYPE_BASE)
+    if base != c.PyBaseObject_Type or ld64(kind + LAYOUT.TYPE_BASICSIZE) != ld64(base + LAYOUT.TYPE_BASICSIZE):
+        return 0
+    if ld64(obj + LAYOUT.WEAKREFS_WORD):
+        return 0
+    word = ld64(obj + LAYOUT.DICT_WORD)
+    if LAYOUT.VALUES_IN_OBJECT:
+        values = obj + ld64(kind + LAYOUT.TYPE_BASICSIZE)
+        if word or (ld8(values + LAYOUT.VALUES_VALID) & 1) == 0:
+            return 0
+        return values + LAYOUT.VALUES_ITEMS
+    if (word & 1) == 0:
+        return 0
+    return word + 1 + LAYOUT.VALUES_ITEMS
+
+
+@native
 def harmless(obj, depth):
     """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
     kind = ld64(obj + LAYOUT.OB_TYPE)
@@ -822,16 +881,21 @@ def harmless(obj, depth):
         return 1
     if kind == c.PyBytes_Type or kind == c.PyComplex_Type or kind == c.PyRange_Type or obj == c._Py_NoneStruct:
         return 1
-    items = 0
-    if kind == c.PyList_Type:
-        items = ld64(obj + LAYOUT.LIST_ITEMS)
-    elif kind == c.PyTuple_Type:
-        items = obj + LAYOUT.TUPLE_ITEMS
-    else:
-        return 0
     if depth == 0:
         return 0
-    n = ld64(obj + LAYOUT.OB_SIZE)
+    items = 0
+    n = 0
+    if kind == c.PyList_Type:
+        items = ld64(obj + LAYOUT.LIST_ITEMS)
+        n = ld64(obj + LAYOUT.OB_SIZE)
+    elif kind == c.PyTuple_Type:
+        items = obj + LAYOUT.TUPLE_ITEMS
+        n = ld64(obj + LAYOUT.OB_SIZE)
+    else:
+        items = inline_values(obj, kind)
+        if items == 0:
+            return 0
+        n = ld64(ld64(kind + LAYOUT.TYPE_CACHED_KEYS) + LAYOUT.KEYS_COUNT)
     i = 0
     while i < n:
         item = ld64(items + 8 * i)

@@ -76,7 +76,9 @@ LOG_BASE = 368
 BOUND_THREAD = 376
 BOUND = 384
 RECORDER = 392  # the block of a recording, or 0 (see runtime_recorder)
+INSTANCE_DEALLOC = 400  # how instances of classes written in Python end
 SIGNALS = 448  # a sigset_t of 128 bytes: the signals that wait while a hook runs
+INIT_TEXT = 576  # 64 bytes: what is said where `__init__` has returned something
 STATE_BYTES = 640
 
 SIG_BLOCK = int(signal.SIG_BLOCK)

@@ -24,6 +24,8 @@ INLINE_VALUES = 1 << 2
 """Flag of 3.13+: instances have inline values."""
 MANAGED_DICT = 1 << 4
 HEAP_TYPE = 1 << 9
+ABSTRACT = 1 << 20
+MANAGED_WEAKREF = 1 << 3
 _BASICSIZE = type.__dict__["__basicsize__"].__get__
 
 
@@ -50,6 +52,12 @@ def values_offset(kind: type) -> int:
 def values_address(address: int, kind: type, layout: Layout, word: Callable[[int], int]) -> int:
     """Where an instance's inline values are; `word` reads memory."""
     return address + values_offset(kind) if layout.VALUES_IN_OBJECT else word(address + layout.DICT_WORD) + 1
+
+
+def made_by_object(kind: type) -> bool:
+    """Whether calling the class makes an instance as `object.__new__` does."""
+    at = known().TYPE_NEW
+    return bool(_FLAGS(kind) & HEAP_TYPE) and not _FLAGS(kind) & ABSTRACT and read64(id(kind) + at) == read64(id(object) + at)
 
 
 def has_dict(kind: type) -> bool:

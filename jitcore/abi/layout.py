@@ -149,6 +149,7 @@ class Layout:
     OB_REFCNT: int = 0
     OB_TYPE: int = 8
     OB_SIZE: int = 16
+    TYPE_NAME: int = 24
     TYPE_BASICSIZE: int = 32
     TYPE_FLAGS: int = 168
     TYPE_DICTOFFSET: int = 288
@@ -180,6 +181,7 @@ class Layout:
     LIST_ITEMS: int = 24
     LIST_ALLOCATED: int = 32
     CELL_REF: int = 16
+    WRAPPER_FUNC: int = 16  # of static and class methods; of a property its getter
     METHOD_FUNC: int = 16
     METHOD_SELF: int = 24
     STR_LENGTH: int = 16

@@ -101,6 +101,9 @@ def _slots(p: Probe) -> None:
 @probe("how instances begin and end")
 def _ends(p: Probe) -> None:
     plain, slotted, ends = _classes()
+    for kind in (plain, slotted, ends, dict):
+        name = kind.__name__.encode() + b"\0"
+        p.same("TYPE_NAME", p.bytes(p.pointed(id(kind), "TYPE_NAME"), len(name)), name)
     p.word_is(id(slotted), "TYPE_BASE", id(plain))
     p.word_is(id(bool), "TYPE_BASE", id(int))
     new = p.pointed(id(object), "TYPE_NEW")

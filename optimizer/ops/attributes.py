@@ -97,6 +97,13 @@ def put_in_place(write: Callable[[int, Any], bool], address: int, value: object)
     return box != 0 and write(box, value)
 
 
+@op("instance.new", "", "o", writes="alloc", imm="type")
+def instance_new(m: Any, type: type) -> int:
+    """A new instance of a class that is made as `object.__new__` does. NULL with the exception cleared where there is no
+    memory."""
+    return int(memory.new_reference(object.__new__(type)))
+
+
 @op("keys.count", "", "i", reads="shape", imm="type")
 def keys_count(m: Any, type: type) -> int:
     """How many names have places in the inline values of the class's instances. They are only added."""
