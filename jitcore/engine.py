@@ -56,6 +56,12 @@ CHEAP = 0.05
 """Seconds for which a region is made again without much thought."""
 EXIT_COSTS = 50e-6
 """Seconds that an exit costs, about: the rest of the round is interpreted."""
+FIRST_SPENDING = 0.25
+"""Seconds for compiles that every process has,"""
+SPENDING = 0.2
+"""and the share of its CPU time beyond that: what is not affordable yet is compiled later."""
+LATER = 1000
+"""Events after which it is asked again whether something is affordable."""
 MAX_MISSES = 6
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 MAY_CHANGE = ("needs_frame", "not_profitable")
@@ -103,6 +109,8 @@ class Engine:
         self.bridges = 0
         self.before: dict[str, int] = {}
         self.seen, self.seen_at = -1, 0.0
+        self.spent = 0.0
+        """Seconds for compiles in the program's own threads."""
         self.runtime: Runtime | None = None
         self.compiler: Compiler | None = None
         self._profiles: ProfileStore | None = None
@@ -530,6 +538,11 @@ class Engine:
         self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS or func is None:
             return sys.monitoring.DISABLE
+        if site.state == "new" and id(code) not in self.registered:
+            hopeless = needs_frame(func)
+            if hopeless:
+                self._give_up(site, "needs_frame", hopeless)
+                return sys.monitoring.DISABLE
         if self._busy():
             self._again(site, 50)
         elif site.state == "live":
@@ -680,6 +693,17 @@ class Engine:
             self._again(site, 10000)
 
     def _compile(self, site: LoopSite, frame: int) -> None:
+        """Compile what was recorded, if that is affordable now."""
+        if not self._affordable():
+            self._again(site, LATER)
+            return
+        start = perf_counter()
+        try:
+            self._compile_now(site, frame)
+        finally:
+            self.spent += perf_counter() - start
+
+    def _compile_now(self, site: LoopSite, frame: int) -> None:
         from .backends.llvm.jit import CompileError
         from .backends.runtime import Entry as DoorEntry
         from .regions import MAX_ATTEMPTS, entry_of, function_entry_of, function_of
@@ -762,6 +786,10 @@ class Engine:
 
     # ---- better code ----------------------------------------------------------------------------------------------
 
+    def _affordable(self, seconds: float = 0.0) -> bool:
+        """Whether compiles, with one more that takes so long, have had no more than their share of the time by now."""
+        return self.spent + seconds <= FIRST_SPENDING + SPENDING * process_time()
+
     def _tier_up_hook(self, address: int) -> None:
         try:
             self._tier_up(address)
@@ -777,7 +805,7 @@ class Engine:
         if first and region.site is not None and self._retire_idle(region.site):
             return
         share = self.options.compile_share / 100
-        if self.upgrade_seconds > GRANT + share * process_time():
+        if self.upgrade_seconds + region.upgrade.seconds > GRANT + share * process_time():
             region.ticks.value = self._options_of(region.code).tier_threshold  # asks again
             return
         if not self.options.background:
@@ -834,9 +862,6 @@ class Engine:
         assert self.compiler is not None
         options = self._options_of(site.code)
         if site.code.co_freevars:
-            # Code without a frame is of one function object and would keep it alive: closures share code with a frame.
-            if id(site.code) not in self.registered:
-                raise Refused("needs_frame", "a closure")
             return self.compiler.compile(found, options)
         found.direct = function_of(frame)
         try:
@@ -915,9 +940,13 @@ class Engine:
         if region is None or region.site is None or not self.enabled:
             return
         site = region.site
-        if site.remakes >= MAX_REMAKES or region.state != "live" or self.recorder.busy():
+        if site.remakes >= MAX_REMAKES or region.state != "live":
             return
         state = next((s for s, b in region.descriptors.items() if b.exit_id == exit_id), None)
+        if state is not None and (self.recorder.busy() or not self._affordable(region.compile_seconds)):
+            block = region.descriptors[state]
+            block.hot = block.count + LATER
+            return
         frame = user_frame()
         if state is None or frame is None:
             return
@@ -992,6 +1021,17 @@ class Engine:
             import traceback
 
             traceback.print_exception(error)
+
+
+def needs_frame(func: FunctionType) -> str:
+    """Why the function cannot be made into one without a frame, as far as that is known without looking at what it does; ''
+    where it may be. Such code is of one function object and would keep it alive: closures share code with a frame, and of others
+    something has to tell when the program lets go of them."""
+    if func.__code__.co_freevars:
+        return "a closure"
+    if func.__globals__.get(func.__name__) is not func:
+        return "a function that no global name holds"
+    return ""
 
 
 def exit_place(state: State) -> ExitPlace:
