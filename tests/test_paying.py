@@ -68,9 +68,10 @@ def test_a_way_first_taken_after_compiling_gets_native_code(engine: Engine) -> N
     assert engine.bridges == 1 and region.entry.entries < 200
 
 
-class Box:
-    def __init__(self, value: int) -> None:
-        self.value = value
+class Box(int):
+    """With an attribute that calls out: a descriptor of C code."""
+
+    value = int.__dict__["real"]
 
 
 def attribute(box: Box) -> int:
