@@ -95,13 +95,14 @@ class Frame:
     call: int = -1
     func: FunctionType | None = None
     poison: Sequence[int] = ()
+    makes: bool = False
     throw: int = 0
 
     def words(self) -> list[int]:
         names = slot_names(self.code)
         call = ip(self.code, self.call if self.call >= 0 else self.at) + self.throw
         words = [id(self.code), id(self.func) if self.func else 0, ip(self.code, self.at), call]
-        words += [len(names), len(self.locals), len(self.stack), len(self.poison)]
+        words += [len(names), len(self.locals), len(self.stack), len(self.poison), int(self.makes)]
         for name, temp in self.locals.items():
             words += [names.index(name), temp]
         return [*words, *self.stack, *self.poison]

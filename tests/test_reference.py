@@ -50,7 +50,7 @@ def temps(*slots: Slot) -> list[tuple[int, ...]]:
 def test_header_and_frames() -> None:
     i, o = value("i"), value("o")
     inner = FrameRec(
-        CODE, sample, 10, 8, {2: Slot("new", (o,))}, [Slot("null")], ("null", "poison", "none", "empty")
+        CODE, sample, 10, 8, {2: Slot("new", (o,))}, [Slot("null")], ("null", "poison", "none", "empty"), True
     )
     outer = FrameRec(CODE, None, 6, 4, {}, [Slot("box", (i,)), Slot("tagged", (i,))])
     state = State("error", (outer, inner), "x")
@@ -59,8 +59,8 @@ def test_header_and_frames() -> None:
     assert words[:8] == [0, 50, 17, 3, 4, 2, HEADER_WORDS + 16, 2]
     start = id(CODE) + LAYOUT.CODE_BYTES
     frames = [
-        *(id(CODE), 0, start + 6, start + 4, NLOCALS, 0, 2, 0, 0, 1),
-        *(id(CODE), id(sample), start + 10, start + 8, NLOCALS, 1, 1, 4, 2, 2, 3, 0, 1, 2, 3),
+        *(id(CODE), 0, start + 6, start + 4, NLOCALS, 0, 2, 0, 0, 0, 1),
+        *(id(CODE), id(sample), start + 10, start + 8, NLOCALS, 1, 1, 4, 1, 2, 2, 3, 0, 1, 2, 3),
     ]
     end = words[6] + len(frames)
     assert words[words[6] : end] == frames and not any(words[end:])
