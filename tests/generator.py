@@ -40,7 +40,13 @@ def show(value):
         return "dict " + show(list(value.items()))
     if kind.__name__ in ("function", "generator", "Account", "Nasty") or hasattr(value, "__next__"):
         return kind.__name__
+    if kind.__name__ in ("Vec", "Sub", "Cell"):
+        names = ["extra", "held", "count", *getattr(value, "__dict__", ())]
+        parts = [name + "=" + plain(getattr(value, name)) for name in names if hasattr(value, name)]
+        return kind.__name__ + " " + " ".join(parts)
     return kind.__name__ + " " + repr(value)
+def plain(value):
+    return show(value) if type(value) in (int, float, bool, str) else type(value).__name__
 def note(*values):
     LOG.append(" | ".join([show(value) for value in values]))
 class D:
@@ -75,6 +81,46 @@ class Account:
     @property
     def half(self):
         return self.v / 2
+class Vec:
+    kind = 1
+    def __init__(self, p, q=0.5):
+        self.p = p
+        self.q = q
+    def plus(self, other):
+        return Vec(wrap(self.p + other.p), self.q - other.q)
+    def size(self):
+        return self.p * 2 + self.q
+    def grow(self, k):
+        self.p = wrap(self.p + k)
+        return self
+    def fill(self, n):
+        for k in range(n):
+            self.q = self.q * 0.5 + k
+        return self.size()
+    @property
+    def twin(self):
+        return self.q * 2
+    @classmethod
+    def made(cls, p):
+        return cls(p, 1)
+SIZE = Vec.size
+class Sub(Vec):
+    __slots__ = ("extra",)
+    kind = 2
+    def size(self):
+        return self.q - self.kind
+class Cell:
+    __slots__ = ("held", "count")
+    def __init__(self, held):
+        self.held = held
+        self.count = 0
+        if held == 13:
+            raise ValueError("unlucky")
+    def swap(self, value):
+        old = self.held
+        self.held = value
+        self.count += 1
+        return old
 def wrap(v):
     if type(v) is int and not -2**80 < v < 2**80:
         return v % (2**64 + 13) - 2**63
@@ -284,6 +330,14 @@ class Writer:
             "len(sorted(locals()))",
             "sum(squares(a & 3))",
             "eval('a')",
+            f"o.grow({e} & 15).p",
+            "o.p",
+            "w.kind",
+            f"o.plus(Vec({e}, x)).p",
+            "cell.count",
+            f"Vec({e}).p",
+            f"cell.swap({e})",
+            "Sub.made(a).p",
         ]
         for name, count in self.functions[:-1] if self.chance(30) else ():
             if count <= 3:
@@ -327,7 +381,8 @@ class Writer:
         if roll == 24:
             return f"({e} if {self.condition(level - 1)} else {f})"
         if roll == 25:
-            return self.one(f"scale({e})", f"scale({e}, {f})", f"scale(by={e}, x={f})", "acc.half")
+            objects = ("acc.half", "o.q", "w.size()", "o.twin", "w.fill(a & 3)", f"Vec(a, {e}).q")
+            return self.one(f"scale({e})", f"scale({e}, {f})", f"scale(by={e}, x={f})", *objects)
         if roll == 26:
             return f"round({e}, {self.one('1', '2', '-1', 'a & 3')})"
         if roll == 27:
@@ -352,7 +407,8 @@ class Writer:
         if roll < 19:
             return f"({self.condition(level - 1)} {self.one('and', 'or')} {self.condition(level - 1)})"
         if roll == 19:
-            return self.one("u is None", "u is not None", "a is b", "isinstance(u, float)", "type(u) is int")
+            objects = ("o is w", "o == w", "o", "isinstance(o, Sub)", "o != cell.held", "cell")
+            return self.one("u is None", "u is not None", "a is b", "isinstance(u, float)", "type(u) is int", *objects)
         if roll == 20:
             choices = ["(a in p)", "(x in t)", "(b not in (1, 2, 3))", "(a in range(10))", "(a in {1, 5})", "(x in (0.5, 2.0))"]
             return self.one(*choices, "(b in (a, 3))", "(a in range(i1, 99, 3))", "any(t)", "all(p)", "math.isnan(x)")
@@ -374,7 +430,51 @@ class Writer:
 
     # ---- statements -----------------------------------------------------------------------------------------------
 
+    def objects(self) -> None:
+        """A statement about instances."""
+        usual = (
+            f"o.p = {self.bounded(self.integer(1))}",
+            f"o.q = {self.real(1)}",
+            f"w.q {self.one('+=', '-=')} {self.real(0)}",
+            "w.p = wrap(w.p + a)",
+            f"o = {self.one('Vec(a)', 'Sub(a, x)', 'Vec(b, y)', 'Vec.made(c)', 'Sub.made(a)')}",
+            "w = o.plus(w)",
+            "w = w.plus(Vec(a, x))",
+            "o.grow(a & 7).grow(1)",
+            "o, w = w, o",
+            "cell.count += 1",
+            "u = cell.swap(u)",
+            "cell.held = o",
+            "note(o, w)",
+            "u = o.size()",
+        )
+        odd = (
+            "cell.held = D(i1)",
+            "cell = Cell(a)",
+            "o.q = D(b)",
+            "o.q = 0.25",
+            "o.late = a",
+            "w.late = x; del w.late",
+            "del o.q; o.q = 1.5",
+            "u = o.__dict__",
+            "o.__dict__ = {'p': a, 'q': x}",
+            "Vec.kind = a & 3",
+            "Vec.size = lambda self: self.q",
+            "Vec.size = SIZE",
+            "o.__class__ = Vec if type(o) is Vec else type(o)",
+            "o = Vec(o, x); o.p = 1",
+            "o.extra = a",
+            "u = [Vec(k) for k in range(3)]",
+            "o.size = lambda: 7",
+            "o = w",
+            "del cell.count; cell.count = a",
+        )
+        self.put(self.one(*usual) if self.chance(75) else self.one(*odd))
+
     def simple(self, level: int) -> None:
+        if self.chance(14):
+            self.objects()
+            return
         roll = self.rng.randrange(64)
         name = self.one("a", "b", "c")
         if roll < 11:
@@ -593,6 +693,7 @@ class Writer:
         self.put(f"def {name}(a, x, p, t=(1, 2, 3), b=5):")
         self.depth += 1
         self.put("c, y, u, d, i1, k1, acc = 1, 0.5, None, None, 0, 2, Account(1)")
+        self.put("o, w, cell = Vec(a, x), Vec(1), Cell(None)")
         self.put("i2 = i3 = 0")
         self.put("e0 = iter(p)" if self.chance(30) else "e0 = t")
         if self.cells:
@@ -619,7 +720,7 @@ class Writer:
         self.put("def main():")
         self.depth += 1
         self.put("global G, H")
-        self.put("G, H, Account.rate = 3, 0.5, 2")
+        self.put("G, H, Account.rate, Vec.kind, Vec.size = 3, 0.5, 2, 1, SIZE")
         lists = ("[1, 2, 3, 4]", "list(range(12))", "[1, 2.5, True, 4]", "[0.5, 1.5, 2.5]", "[7] * 9", "[]", "[2 ** 62, 1, 2]")
         for name, _ in self.functions:
             plain = [("1", "0.5", "[1, 2, 3, 4]"), ("7", "2.0", "list(range(9))")]
