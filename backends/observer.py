@@ -18,7 +18,7 @@ from .llvm import runtime_recorder as N
 
 LOG_BYTES = 1 << 20
 REASONS = {N.CLOSED: "closed", N.TOO_LONG: "trace_too_long", N.INSIDE: "loops_inside", N.RETURNED: "returned"}
-NOT_TYPES = {N.K_NULL: "NULL", N.K_TAGGED: "TAGGED", N.K_BIG_INT: "BIG_INT"}
+NOT_TYPES = {N.K_NULL: "NULL", N.K_TAGGED: "TAGGED", N.K_BIG_INT: "BIG_INT", N.K_DICT: "DICT"}
 """The kinds that are no types, by name."""
 
 

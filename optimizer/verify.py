@@ -55,7 +55,12 @@ INSIDE = {
 POISON = ("null", "poison", "none", "empty")
 OBSERVABLE = frozenset({"any", "list", "item", "field"})
 QUIET = frozenset({"poll"})
-BORROWED = frozenset({"frame.local", "frame.stack", "list.get", "tuple.get", "values.get", "slot.get", "field.o", "door.arg"})
+BORROWED = frozenset(
+    {
+        "door.arg", "field.o", "frame.local", "frame.stack", "instance.get", "instance.put",
+        "list.get", "slot.get", "tuple.get", "values.get",
+    }
+)
 UNCOUNTED = frozenset({"const.o", "obj.box_bool", "obj.null"})
 
 Key = tuple[tuple[int, int], ...]

@@ -305,7 +305,51 @@ def linked() -> Any:
     return out
 
 
+def late_attributes() -> Any:
+    """So many instances before the last names come that those have no places any more, but dicts of their own."""
+
+    class Late:
+        shared = 3
+
+        def __init__(self, number: Any) -> None:
+            self.number = number
+
+        def start(self) -> None:
+            self.color = self.number & 3
+            self.ledges = 0.5
+            self.used = None
+
+        def add(self, k: Any) -> Any:
+            self.ledges += k
+            self.color = self.color + 1 if self.color < 1000 else str(k)
+            return self.ledges + self.shared
+
+    every = [Late(k) for k in range(70)]
+    out: list[Any] = []
+    for one in every:
+        one.start()
+    for k in range(5):
+        for one in every:
+            out.append(one.add(k))
+            if one.number == 33 + k:
+                one.shared = 10
+                one.used = [one.number]
+            if one.number == 50:
+                one.used = every[k].number
+                del one.used
+            try:
+                out.append((one.used is None, one.number))
+            except AttributeError as error:
+                out.append(str(error))
+    every[3].__dict__[4] = 5
+    every[4].add = lambda k: -k  # type: ignore[method-assign]
+    for one in every:
+        out.append(one.add(2.5))
+    return out, shown(*every[::9])
+
+
 PROGRAMS = [
+    late_attributes,
     numbers,
     boxes_are_shared,
     small_and_large,
@@ -332,7 +376,25 @@ def test_nobody_sees_it(engine: Engine, program: Callable[[], Any]) -> None:
     assert engine.stats().native_entries > 0 or engine.refusals or engine.invalidations
 
 
-@pytest.mark.parametrize("program", [numbers, boxes_are_shared, linked], ids=lambda program: program.__name__)
+class Late:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def late_ones() -> Any:
+    every: list[Any] = [Late(k) for k in range(70)]
+    for k, one in enumerate(every):
+        one.a, one.b, one.c = k, k * 0.5, None
+    total = 0
+    for _ in range(3):
+        for one in every:
+            one.a += one.number
+            one.c = one
+            total += one.a * one.b
+    return total
+
+
+@pytest.mark.parametrize("program", [numbers, boxes_are_shared, linked, late_ones], ids=lambda program: program.__name__)
 def test_it_is_native(engine: Engine, program: Callable[[], Any]) -> None:
     """All of the loop: nothing of it calls out."""
     with engine:

@@ -358,6 +358,83 @@ def test_where_attributes_are(effort: str) -> None:
             assert make in (seen, replaced)
 
 
+def kinds_of_holders() -> list[Callable[[], Any]]:
+    """Instances with inline values, with a dict of their own, with an unusual one, and with one that others see."""
+
+    def inline() -> Any:
+        made = Open()
+        made.one, made.two = [1], [2]
+        return made
+
+    def replaced() -> Any:
+        made = inline()
+        made.__dict__ = {"two": [2], "one": 1}
+        return made
+
+    def unusual() -> Any:
+        made = replaced()
+        made.__dict__[3] = 4
+        return made
+
+    def subclass() -> Any:
+        made = inline()
+        made.__dict__ = type("Mapping", (dict,), {})(two=[3])
+        return made
+
+    def seen() -> Any:
+        made = inline()
+        assert vars(made)
+        return made
+
+    return [Open, inline, replaced, unusual, subclass, seen]
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("name", ["two", "nowhere"])
+def test_attributes_anywhere(effort: str, name: str) -> None:
+    place = open_place(name) if name == "two" else -1
+    reader, asker = Maker(), Maker()
+    got = reader.emit("instance.get", reader.input("o"), reader.emit("const.o", imm=(name,)), imm=(Open, place))
+    reader.exit(got)
+    asker.exit(asker.emit("instance.open", asker.input("o"), imm=(Open,)))
+    writer = Maker()
+    o, v = writer.input("o"), writer.input("o")
+    put = writer.emit("instance.put", o, writer.emit("const.o", imm=(name,)), v, imm=(Open, place))
+    writer.exit(writer.emit("obj.is_null", put))
+    native = Native(asker.graph, effort)
+    for make in kinds_of_holders():
+        holder = make()
+        both(asker, lambda holder=holder: ([id(holder)], lambda: None), effort)  # type: ignore[misc]
+        if place >= 0 or make not in kinds_of_holders()[:2]:
+            both(reader, lambda holder=holder: ([id(holder)], lambda: sys.getrefcount(vars(holder).get("two"))), effort)  # type: ignore[misc]
+        asker.set(id(holder))
+        inline = "inline" in make.__name__ or make is Open
+        if not native.run()[1][0] or place < 0 and inline:
+            continue
+
+        def situation(make: Any = make) -> Any:
+            fresh, value = make(), [7]
+            memory.incref(id(value))
+            return [id(fresh), id(value)], lambda: (described(fresh), getattr(fresh, name) is value)
+
+        both(writer, situation, effort)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_new_instances(effort: str) -> None:
+    for kind in (Open, Closed):
+        maker = Maker()
+        maker.exit(maker.emit("instance.new", imm=(kind,)))
+        native = Native(maker.graph, effort)
+        for run in (native.run, lambda maker=maker: interpret(maker.graph)):  # type: ignore[misc]
+            (address,) = run()[1]
+            made = memory.object_at(address)
+            assert type(made) is kind and memory.refcount(address) == 2
+            memory.decref(address)
+            made.one = 5
+            assert made.one == 5 and not hasattr(made, "two")
+
+
 def test_every_operation_has_a_lowering_test() -> None:
     texts = [Path(__file__).with_name(name).read_text() for name in ("test_lower.py", "test_lower_objects.py", "test_arrays.py", "test_slices.py")]
     built = {"list.new", "tuple.new"}  # by test_new_sequences, from their kind

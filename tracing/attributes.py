@@ -6,7 +6,9 @@ bases ends the region. That leaves for the loop, of an instance's value: does it
 method or another thing of the class: has no instance been given an attribute of that name (the class's shared names are as many as
 they were), or has this one none.
 
-What is not covered here (a dict of its own, setters, other descriptors, `__getattr__`, modules) returns False and is done by the
+Instances with a dict of their own are looked up in it where such were seen.
+
+What is not covered here (setters, other descriptors, `__getattr__`, modules) returns False and is done by the
 generic operation.
 """
 
@@ -95,13 +97,15 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     if obj is None or place is None:
         return False
     of_class = has_class_value(place, as_method)
-    if place.at < 0:
-        if of_class:
-            t.frame.stack[-1] = obj
-            push_class_value(t, place, as_method)
-        return of_class
-    value = read(t, obj, place)
+    in_dict = held_in_dicts(t, place)
     t.frame.stack[-1] = obj
+    if place.at < 0 and not in_dict:
+        if of_class:
+            push_class_value(t, place, as_method)
+        else:
+            t.frame.stack[-1] = av
+        return of_class
+    value = read_anywhere(t, obj, place, name) if in_dict else read(t, obj, place)
     missing = t.emit("obj.is_null", value)
     if not of_class:
         t.guard(missing, False)
@@ -163,6 +167,20 @@ def read(t: Translator, obj: Obj, place: Place) -> Value:
     return t.emit("values.get", obj.value, imm=(place.kind, place.at))
 
 
+def held_in_dicts(t: Translator, place: Place) -> bool:
+    """Whether instances were seen here that have a dict of their own."""
+    seen = t.observation()
+    return not place.slot and place.names >= 0 and seen is not None and "DICT" in seen.items
+
+
+def read_anywhere(t: Translator, obj: Obj, place: Place, name: str) -> Value:
+    """What the instance itself has under that name, or NULL."""
+    t.constants[id(name)] = name
+    if place.at < 0:
+        t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)), False)
+    return t.emit("instance.get", obj.value, t.const_o(name), imm=(place.kind, place.at))
+
+
 def push_value(t: Translator, value: Value, as_method: bool) -> None:
     """The instance on top of the stack has the attribute: the value, in its place."""
     obj = t.peek()
@@ -194,7 +212,7 @@ def push_class_value(t: Translator, place: Place, as_method: bool) -> None:
     """The instance on top of the stack has no such attribute: what the class has, in its place."""
     obj, found = t.peek(), place.found
     assert isinstance(obj, Obj)
-    if place.at < 0 and place.names >= 0:
+    if place.at < 0 and place.names >= 0 and not held_in_dicts(t, place):
         t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)))
         t.guard(t.emit("int.eq", t.emit("keys.count", imm=(place.kind,)), t.const_i(place.names)))
     t.constants[id(found)] = found
@@ -238,7 +256,11 @@ def store(t: Translator, name: str) -> bool:
     kind = t.specialise(av, t.expected(1))
     obj = instance(t, av, kind, "__setattr__") if kind is not None else None
     place = locate(obj.type, name) if obj is not None and obj.type is not None else None
-    if obj is None or place is None or place.at < 0:
+    if obj is None or place is None:
+        return False
+    if held_in_dicts(t, place):
+        return store_anywhere(t, obj, place, name)
+    if place.at < 0:
         return False
     t.reject_hidden(value)
     old = read(t, obj, place)
@@ -255,5 +277,30 @@ def store(t: Translator, name: str) -> bool:
         t.emit(f"{where}.put{ending}", obj.value, value.value, imm=imm)
     else:
         t.emit(f"{where}.put", obj.value, t.owned_value(value), imm=(place.kind, place.at))
+    t.drop(obj)
+    return True
+
+
+def store_anywhere(t: Translator, obj: Obj, place: Place, name: str) -> bool:
+    """The same for an instance that may have a dict of its own. Displays that exist only as their parts are left to the generic
+    operation: they would be made before it is known that they can be stored."""
+    value = t.peek(2)
+    if not isinstance(value, Obj | Const | Num):
+        return False
+    old = read_anywhere(t, obj, place, name)
+    t.guard(t.emit("instance.open", obj.value, imm=(place.kind,)))
+    t.guard(t.emit("obj.drop_is_safe", old))
+    t.drop_check(obj)
+    t.promote_heap()
+    if isinstance(value, Obj):
+        t.emit("obj.incref", value.value)
+        given = value.value
+    else:
+        given = t.owned_value(value.copy())
+    put = t.emit("instance.put", obj.value, t.const_o(name), given, imm=(place.kind, place.at))
+    t.emit("guard", t.emit("obj.is_null", put), imm=(False,), state=t.retry_state())
+    t.pop()
+    t.pop()
+    t.drop(value)
     t.drop(obj)
     return True

@@ -312,6 +312,8 @@ def looked_at(ins: Ins) -> tuple[int, int]:
         flags |= observing.CALLS | observing.LOOKS_AT_ITEMS | (observing.CALLS_SECOND if CALL_NULL_FIRST else 0)
     elif ins.op == "CONTAINS_OP":
         flags |= observing.LOOKS_AT_ITEMS
+    elif ins.op in ("LOAD_ATTR", "STORE_ATTR"):
+        flags |= observing.LOOKS_AT_DICT
     elif ins.op in SUBSCRIPTS:
         flags |= observing.SUBSCRIPTS
     elif ins.op in ("RETURN_VALUE", "RETURN_CONST"):

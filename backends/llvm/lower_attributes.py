@@ -135,6 +135,89 @@ def slot_put(e: Emitter, op: Op, o: str, v: str) -> None:
         drop_text(e, old, "heap")
 
 
+@lowering("instance.get")
+def instance_get(e: Emitter, op: Op, o: str, name: str) -> str:
+    yes, no, done = e.label(), e.label(), e.label()
+    e.do(f"br i1 {values_valid(e, op, o)}, label %{yes}, label %{no}")
+    e.start(yes)
+    inline = "null" if int(op.imm[1]) < 0 else values_get(e, op, o)  # type: ignore[call-overload]
+    e.do(f"br label %{done}")
+    e.start(no)
+    e.helpers["jc_own_dict"] = own_dict(e)
+    held = e.let(f"call ptr @jc_own_dict(ptr {o})")
+    with e.when(e.let(f"icmp ne ptr {held}, null")) as arm:
+        found = e.let(f"call ptr {e.function('PyDict_GetItemWithError', 'ptr', 'ptr, ptr')}(ptr {held}, ptr {name}){TAGS['heap']}")
+    looked_up, end = arm.phi("ptr", found, "null"), e.current
+    e.do(f"br label %{done}")
+    e.start(done)
+    return e.let(f"phi ptr [ {inline}, %{yes} ], [ {looked_up}, %{end} ]")
+
+
+@lowering("instance.open")
+def instance_open(e: Emitter, op: Op, o: str) -> str:
+    e.helpers["jc_own_dict"] = own_dict(e)
+    inline = e.let(f"and i1 {values_valid(e, op, o)}, {values_alone(e, op, o)}")
+    with e.when(e.let(f"xor i1 {inline}, true")) as arm:
+        held = e.let(f"call ptr @jc_own_dict(ptr {o})")
+        there = e.let(f"icmp ne ptr {held}, null")
+        fits = e.let(f"and i1 {there}, {e.let(f'xor i1 {values_valid(e, op, o)}, true')}")
+    return arm.phi("i1", fits, "true")
+
+
+@lowering("instance.put")
+def instance_put(e: Emitter, op: Op, o: str, name: str, v: str) -> str:
+    yes, no, done = e.label(), e.label(), e.label()
+    e.do(f"br i1 {values_valid(e, op, o)}, label %{yes}, label %{no}")
+    e.start(yes)
+    if int(op.imm[1]) >= 0:  # type: ignore[call-overload]
+        values_put(e, op, o, v)
+    inline = e.current
+    e.do(f"br label %{done}")
+    e.start(no)
+    held = e.load("ptr", o, LAYOUT.DICT_WORD, "shape")
+    status = e.let(f"call i32 {e.function('PyDict_SetItem', 'i32', 'ptr, ptr, ptr')}(ptr {held}, ptr {name}, ptr {v}){TAGS['heap']}")
+    with e.when(e.let(f"icmp ne i32 {status}, 0"), UNLIKELY):
+        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
+    drop_text(e, v, "heap")
+    made = e.let(f"select i1 {e.let(f'icmp eq i32 {status}, 0')}, ptr {e.object(None)}, ptr null")
+    end = e.current
+    e.do(f"br label %{done}")
+    e.start(done)
+    return e.let(f"phi ptr [ {e.object(None)}, %{inline} ], [ {made}, %{end} ]")
+
+
+def own_dict(e: Emitter) -> str:
+    """The instance's dict, if it is an exact one with nothing but text for keys, else NULL. (Up to 3.12 an odd word is no dict.)"""
+    e.object(dict)
+    return f"""define internal ptr @jc_own_dict(ptr %o) nounwind noinline memory(read) {{
+entry:
+  %at = getelementptr i8, ptr %o, i64 {LAYOUT.DICT_WORD}
+  %word = load i64, ptr %at, align 8
+  %low = and i64 %word, 1
+  %odd = icmp ne i64 %low, 0
+  %none = icmp eq i64 %word, 0
+  %skip = or i1 %odd, %none
+  br i1 %skip, label %no, label %look
+look:
+  %dict = inttoptr i64 %word to ptr
+  %typeat = getelementptr i8, ptr %dict, i64 {LAYOUT.OB_TYPE}
+  %type = load ptr, ptr %typeat, align 8
+  %exact = icmp eq ptr %type, {e.object(dict)}
+  br i1 %exact, label %ask, label %no
+ask:
+  %keysat = getelementptr i8, ptr %dict, i64 {LAYOUT.DICT_KEYS}
+  %keys = load ptr, ptr %keysat, align 8
+  %kindat = getelementptr i8, ptr %keys, i64 {LAYOUT.KEYS_KIND}
+  %kind = load i8, ptr %kindat, align 1
+  %general = icmp eq i8 %kind, {LAYOUT.KEYS_GENERAL}
+  br i1 %general, label %no, label %yes
+yes:
+  ret ptr %dict
+no:
+  ret ptr null
+}}"""
+
+
 @lowering("instance.new")
 def instance_new(e: Emitter, op: Op) -> str:
     """By the C function behind `object.__new__`, which the class inherits."""

@@ -20,12 +20,13 @@ Types that can die are kept alive until the log is read, callees are held weakly
 
 from __future__ import annotations
 
-from ...abi import LAYOUT
+from ...abi import LAYOUT, instances
 from ...abi.arrays import ARRAY_DESCRIPTION
 from ...observing import (
     CALLS,
     CALLS_SECOND,
     IS_INSTRUCTION,
+    LOOKS_AT_DICT,
     LOOKS_AT_ITEMS,
     MAKES_RESULT,
     RETURNS,
@@ -75,6 +76,9 @@ T_SEEN = 6  # whether it was ever seen
 K_NULL = 1 << 1
 K_TAGGED = 2 << 1
 K_BIG_INT = 3 << 1
+K_DICT = 4 << 1
+
+VALUES_FLAGS = instances.HEAP_TYPE | instances.MANAGED_DICT | (instances.INLINE_VALUES if LAYOUT.VALUES_IN_OBJECT else 0)
 
 HEADER = 7
 MOST_ITEMS = 64
@@ -151,6 +155,19 @@ def write_items(block, out, n, obj):
                 st64(out + 8 * n, kind)
                 n += 1
     return n
+
+
+@native
+def has_own_dict(obj):
+    """Whether it is an instance that could have inline values and has a dict instead."""
+    if obj == 0:
+        return 0
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    if ld64(kind + LAYOUT.TYPE_FLAGS) & VALUES_FLAGS != VALUES_FLAGS or ld64(kind + LAYOUT.TYPE_CACHED_KEYS) == 0:
+        return 0
+    if LAYOUT.VALUES_IN_OBJECT:
+        return (ld8(obj + ld64(kind + LAYOUT.TYPE_BASICSIZE) + LAYOUT.VALUES_VALID) & 1) == 0
+    return (ld8(obj + LAYOUT.VALUES_VALID) & 1) == 0
 
 
 @native
@@ -321,6 +338,10 @@ def instruction_callback(self, args, nargs):
                     if slot_object(bits):
                         n = write_items(block, out + 8 * words, n, slot_object(bits))
                 i += 1
+        elif flags & LOOKS_AT_DICT:
+            if has_own_dict(slot_object(ld64(operands + 8 * (wanted - 1)))):
+                st64(out + 8 * words, K_DICT)
+                n = 1
         elif flags & SUBSCRIPTS and ld64(block + ARRAY):
             if ld64(out + 8 * (HEADER + wanted - 2)) == ld64(block + ARRAY):
                 array = slot_object(ld64(operands + 8 * (wanted - 2)))

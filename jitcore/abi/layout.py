@@ -163,6 +163,8 @@ class Layout:
     WEAKREFS_WORD: int = -32  # of instances: the first weak reference to them, or NULL
     KEYS_INDEX_BITS: int = 9  # of dict keys: the logarithm of the size in bytes of the indices (a byte)
     KEYS_KIND: int = 10  # a byte
+    KEYS_GENERAL: int = 0  # the kind of keys that are not all str
+    DICT_KEYS: int = 32  # of dicts: their keys
     KEYS_SPLIT: int = 2  # the kind of the names of inline values
     KEYS_COUNT: int = 24
     KEYS_INDICES: int = 32  # behind them, for each name, a pointer to it and a word that is not used

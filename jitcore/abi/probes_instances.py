@@ -80,6 +80,14 @@ def _values(p: Probe, kind: Any, instance: Any, names: tuple[str, ...]) -> None:
         p.same("VALUES_ITEMS", p.word(places + 8 * k), id(getattr(instance, name)))
 
 
+@probe("keys of dicts")
+def _keys(p: Probe) -> None:
+    for mapping, general in (({"one": 1, "two": 2}, False), ({"one": 1, 2: 3}, True), ({5: 6, 7: 8}, True), ({"x": object()}, False)):
+        keys = p.pointed(id(mapping), "DICT_KEYS")
+        p.same("KEYS_GENERAL", p.bytes(keys + p.layout.KEYS_KIND, 1)[0] == p.layout.KEYS_GENERAL, general)
+        p.word_is(keys, "KEYS_COUNT", len(mapping))
+
+
 @probe("slots")
 def _slots(p: Probe) -> None:
     class Slots:

@@ -197,7 +197,8 @@ def _cell(p: Probe) -> None:
     cell = function.__closure__[0]
     p.word_is(id(cell), "CELL_REF", id(cell.cell_contents))
     owner = object()
-    for wrapper in (staticmethod(function), classmethod(function), property(function)):
+    wrappers: tuple[Any, ...] = (staticmethod(function), classmethod(function), property(function))
+    for wrapper in wrappers:
         p.word_is(id(wrapper), "WRAPPER_FUNC", id(function))
     bound = MethodType(function, owner)
     p.word_is(id(bound), "METHOD_FUNC", id(function))

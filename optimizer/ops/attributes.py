@@ -97,6 +97,43 @@ def put_in_place(write: Callable[[int, Any], bool], address: int, value: object)
     return box != 0 and write(box, value)
 
 
+@op("instance.get", "oo", "o", reads="attr shape", imm="type place")
+def instance_get(m: Any, o: int, name: int, type: type, place: int) -> int:
+    """The attribute of that name which the instance itself has, in inline values (at the place) or in a dict of its own, borrowed;
+    NULL where there is none, or the dict is an unusual one."""
+    if values_valid(m, o, type):
+        return values_get(m, o, type, place) if place >= 0 else 0
+    held = own_dict(o)
+    return id(held[memory.object_at(name)]) if held is not None and memory.object_at(name) in held else 0
+
+
+@op("instance.open", "o", "b", reads="shape", imm="type")
+def instance_open(m: Any, o: int, type: type) -> bool:
+    """Whether attributes can be given to the instance by `instance.put`."""
+    return values_alone(m, o, type) if values_valid(m, o, type) else own_dict(o) is not None
+
+
+@op("instance.put", "ooo", "o", writes="attr ref alloc", imm="type place", consumes=(2,))
+def instance_put(m: Any, o: int, name: int, v: int, type: type, place: int) -> int:
+    """Give the instance the attribute v (its reference is taken over), wherever it has its own. The end of what was there is known
+    to run no code. None; NULL with the exception cleared, v gone and nothing done where there is no memory."""
+    if values_valid(m, o, type):
+        values_put(m, o, v, type, place)
+    else:
+        own_dict(o)[memory.object_at(name)] = memory.object_at(v)
+        memory.decref(v)
+    return id(None)
+
+
+def own_dict(o: int) -> Any:
+    """The instance's dict, if it is an exact one with nothing but text for keys."""
+    word = memory.read64(o + LAYOUT.DICT_WORD)
+    if not word or memory.read64(word + LAYOUT.OB_TYPE) != id(dict):
+        return None
+    keys = memory.read64(word + LAYOUT.DICT_KEYS)
+    return memory.object_at(word) if memory.read8(keys + LAYOUT.KEYS_KIND) != LAYOUT.KEYS_GENERAL else None
+
+
 @op("instance.new", "", "o", writes="alloc", imm="type")
 def instance_new(m: Any, type: type) -> int:
     """A new instance of a class that is made as `object.__new__` does. NULL with the exception cleared where there is no
