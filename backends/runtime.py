@@ -23,7 +23,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .. import observing
-from ..abi import LAYOUT, AbiError, arrays, memory
+from ..abi import LAYOUT, AbiError, arrays, instances, memory
 from ..abi.pending import blocked_signals
 from .llvm import cache, lowlevel, runtime_doors, runtime_exits, runtime_recorder, runtime_state, runtime_watch
 from .llvm import runtime_state as S
@@ -162,10 +162,6 @@ def runtime() -> Runtime:
     if _the_runtime is None:
         _the_runtime = Runtime()
     return _the_runtime
-
-
-class Plain:
-    """A class of which only the type object is looked at."""
 
 
 class Entry:
@@ -352,7 +348,7 @@ class Runtime:
 
         text = b"__init__() should return None, not '%.200s'"
         ctypes.memmove(ctypes.addressof(self.state) + S.INIT_TEXT, text, len(text))
-        self.state[S.INSTANCE_DEALLOC // 8] = memory.read64(id(Plain) + LAYOUT.TYPE_DEALLOC)
+        self.state[S.INSTANCE_DEALLOC // 8] = memory.read64(id(instances.Plain) + LAYOUT.TYPE_DEALLOC)
 
         def plain() -> None: ...
 

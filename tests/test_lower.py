@@ -13,6 +13,7 @@ import itertools
 import math
 import struct
 import sys
+import weakref
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -914,7 +915,45 @@ def test_new_enumerate_and_zip() -> None:
 
 
 class Counted:
-    pass
+    def __del__(self) -> None:
+        pass
+
+
+class Calm:
+    """Of which instances end quietly, unless what they hold does not, or something is to hear of it."""
+
+    def __init__(self, *values: object) -> None:
+        self.first = values[0] if values else None
+        if len(values) > 1:
+            self.second = values[1]
+
+
+class Slotted(Calm):
+    __slots__ = ("third",)
+
+
+def calm_ones() -> list[object]:
+    seen, watched, replaced = Calm(), Calm(), Calm(1)
+    assert vars(seen) is not None
+    replaced.__dict__ = {}
+    held = [Calm(), Calm(1.5, "x"), Calm([2, 3], Calm(1)), Calm(Counted()), Calm(Calm(Calm(Calm(1)))), Calm(Calm(Calm(1)))]
+    return [*held, seen, weakref.ref(watched), watched, replaced, Slotted(), ValueError()]
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_instances_that_end_quietly(effort: str) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("obj.drop_is_safe", maker.input("o")))
+    native = Native(maker.graph, effort)
+    ones = calm_ones()
+    found = []
+    while ones:
+        one = ones.pop()  # the only reference
+        maker.set(id(one))
+        found.append(native.run()[1][0])
+        assert interpret(maker.graph)[1] == [found[-1]], type(one)
+    # From the last one backwards.
+    assert found == [False, False, False, False, False, False, True, False, False, True, True, True]
 
 
 @pytest.mark.parametrize("drops", [1, 2, 3])

@@ -81,6 +81,10 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         if type(target.obj) is FunctionType:
             if walk_into(t, ins, target.obj, args, operands) or call_directly(t, ins, target.obj, args, operands):
                 return
+    if isinstance(target, Const) and kwnames and type(target.obj) is FunctionType:
+        bound = bind(target.obj, args, kwnames)
+        if bound is not None and walk_into(t, ins, target.obj, bound, operands):
+            return
     opaque_call(t, target, args, npop, kwnames)
 
 
@@ -142,6 +146,27 @@ def opaque_call(t: Translator, target: AV, args: list[AV], npop: int, kwnames: t
 def builtins_of(func: Any) -> dict[str, Any]:
     """The namespace of built-ins that the function's calls run in."""
     return func.__builtins__  # type: ignore[no-any-return]
+
+
+def bind(func: FunctionType, args: list[AV], names: tuple[str, ...]) -> list[AV] | None:
+    """The arguments of a call with keywords, in the order of the parameters, with defaults where some are left out in between;
+    None where that does not come out."""
+    code = func.__code__
+    params = code.co_varnames[code.co_posonlyargcount : code.co_argcount]
+    given: dict[int, AV] = dict(enumerate(args[: len(args) - len(names)]))
+    for name, av in zip(names, args[len(args) - len(names) :], strict=True):
+        at = params.index(name) + code.co_posonlyargcount if name in params else -1
+        if at < 0 or at in given:
+            return None
+        given[at] = av
+    defaults = func.__defaults__ or ()
+    first = code.co_argcount - len(defaults)
+    for at in range(max(given, default=-1) + 1):
+        if at not in given:
+            if at < first:
+                return None
+            given[at] = Const(defaults[at - first])
+    return [given[at] for at in range(len(given))]
 
 
 def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands: list[AV]) -> bool:

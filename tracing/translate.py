@@ -60,6 +60,8 @@ LIST_ITERATOR: type = type(iter([]))
 TUPLE_ITERATOR: type = type(iter(()))
 SEQUENCE_OF: dict[type, type] = {LIST_ITERATOR: list, TUPLE_ITERATOR: tuple}
 
+RARE = 16
+"""How many calls of a function there are for each time that something rare in it is done."""
 MAX_TYPES = 4
 """Types of an operand that get paths of their own."""
 
@@ -792,7 +794,7 @@ class Translator:
             op = self.ins.op if self.ins is not None else ""
             raise Refused("needs_frame", op, final=not op.startswith(CALLS))
         if len(self.frames) > 1:
-            if self.observation() is None and not self.effect:
+            if not self.effect and self.is_rare():
                 raise Leave("cold")
             self.memory.no_inline.add(self.path(len(self.frames) - 1))
             raise Restart
@@ -805,6 +807,13 @@ class Translator:
                 self.emit("frame.store_local", value, imm=(k,))
                 av.dirty = False
         self.emit("frame.set_ip", imm=(self.ins.offset,))
+
+    def is_rare(self) -> bool:
+        """Whether the current bytecode of an inlined function was seen in few of its calls, or never: what is done there is not worth
+        keeping all of the function from being inlined."""
+        seen = self.observation()
+        first = self.profiles.get(self.frame.code, self.frame.info.first_offset)
+        return seen is None or first is not None and seen.count * RARE < first.count
 
     def end_opaque(self, offset: int | None = None) -> None:
         """After an opaque operation whose result (if any) is on the stack already: leave, with the state after it, if the

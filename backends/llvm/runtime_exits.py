@@ -50,12 +50,7 @@ from .runtime_state import (
 )
 
 # Descriptor words, in bytes
-PLAIN_FLAGS = (
-    instances.HEAP_TYPE
-    | instances.MANAGED_DICT
-    | instances.MANAGED_WEAKREF
-    | (instances.INLINE_VALUES if LAYOUT.VALUES_IN_OBJECT else 0)
-)
+PLAIN_FLAGS = instances.plain_flags(LAYOUT)
 
 D_COUNT = 0
 D_HOT = 8

@@ -75,6 +75,39 @@ def member_offset(descriptor: object) -> int:
     return signed(read64(member + layout.MEMBERDEF_OFFSET)) if kind == layout.MEMBER_OBJECT and not flags else 0
 
 
+class Plain:
+    """A class of which only the type object is looked at."""
+
+
+def plain_flags(layout: Layout) -> int:
+    """What the flags of a class have to have for instances with inline values that may be weakly referenced."""
+    return HEAP_TYPE | MANAGED_DICT | MANAGED_WEAKREF | (INLINE_VALUES if layout.VALUES_IN_OBJECT else 0)
+
+
+def plain_values(address: int) -> list[int] | None:
+    """The inline values (addresses, 0 for none) of an instance that has nothing else and whose end runs no code itself: of a class
+    without `__del__` and slots whose bases are like it, not weakly referenced, without a dict. None for others."""
+    layout = known()
+    kind = read64(address + layout.OB_TYPE)
+    end = read64(id(Plain) + layout.TYPE_DEALLOC)
+    if read64(kind + layout.TYPE_DEALLOC) != end or read64(kind + layout.TYPE_FINALIZE):
+        return None
+    flags, keys = plain_flags(layout), read64(kind + layout.TYPE_CACHED_KEYS)
+    if read64(kind + layout.TYPE_FLAGS) & flags != flags or not keys:
+        return None
+    base = kind
+    while read64(base + layout.TYPE_DEALLOC) == end:
+        base = read64(base + layout.TYPE_BASE)
+    if base != id(object) or read64(kind + layout.TYPE_BASICSIZE) != read64(base + layout.TYPE_BASICSIZE):
+        return None
+    word, size = read64(address + layout.DICT_WORD), read64(kind + layout.TYPE_BASICSIZE)
+    valid = read8(address + (size if layout.VALUES_IN_OBJECT else 0) + layout.VALUES_VALID) & 1
+    if read64(address + layout.WEAKREFS_WORD) or not valid or layout.VALUES_IN_OBJECT and word:
+        return None
+    places = (address + size if layout.VALUES_IN_OBJECT else word + 1) + layout.VALUES_ITEMS
+    return [read64(places + 8 * k) for k in range(read64(keys + layout.KEYS_COUNT))]
+
+
 def version_tag(kind: type) -> int:
     """The tag of the type's current version: it gets another one, or 0, when anything about it or a base changes. 0 where it
     can get none any more: each class has a limited number of versions."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from ...abi import LAYOUT, memory
+from ...abi import LAYOUT, instances, memory
 from ..registry import GuardFailed, op
 from .ints import MAX, MIN
 
@@ -145,7 +145,7 @@ DEPTH = 3
 @op("obj.drop_is_safe", "o", "b", reads="ref list item")
 def drop_is_safe(m: Any, o: int) -> bool:
     """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
-    it is a list or tuple of such things, at most DEPTH deep."""
+    it is a list, a tuple or an instance of a plain class with such things, at most DEPTH deep."""
     return o == 0 or outlives(m, o, 1)
 
 
@@ -160,7 +160,10 @@ def harmless(obj: object, depth: int) -> bool:
     """Whether the end of the object runs no code. Items count whoever else holds them: a list may hold one object twice."""
     if type(obj) in HARMLESS:
         return True
-    return depth > 0 and type(obj) in (list, tuple) and all(harmless(item, depth - 1) for item in obj)  # type: ignore[attr-defined]
+    if depth > 0 and type(obj) in (list, tuple):
+        return all(harmless(item, depth - 1) for item in obj)  # type: ignore[attr-defined]
+    values = instances.plain_values(id(obj)) if depth > 0 else None
+    return values is not None and all(harmless(memory.object_at(one), depth - 1) for one in values if one)
 
 
 @op("field.i", "o", "i", reads="field", imm="offset_name")
