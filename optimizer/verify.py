@@ -57,7 +57,7 @@ OBSERVABLE = frozenset({"any", "list", "item", "field"})
 QUIET = frozenset({"poll"})
 BORROWED = frozenset(
     {
-        "door.arg", "field.o", "frame.local", "frame.stack", "instance.get", "instance.put",
+        "door.arg", "field.o", "frame.local", "frame.stack", "instance.get",
         "list.get", "slot.get", "tuple.get", "values.get",
     }
 )

@@ -6,7 +6,8 @@ bases ends the region. That leaves for the loop, of an instance's value: does it
 method or another thing of the class: has no instance been given an attribute of that name (the class's shared names are as many as
 they were), or has this one none.
 
-Instances with a dict of their own are looked up in it where such were seen.
+Instances with a dict of their own are looked up in it where such were seen. (Stores to it are left to the generic operation: somebody
+may watch the dict, this very region even.)
 
 What is not covered here (setters, other descriptors, `__getattr__`, modules) returns False and is done by the
 generic operation.
@@ -53,8 +54,10 @@ def locate(kind: type, name: str) -> Place | None:
     found = lookup(kind, name)
     if found is not ABSENT:
         described = type(found)
+        if not is_static(described):
+            return None  # it may become a descriptor with a say
         if lookup(described, "__set__") is not ABSENT or lookup(described, "__delete__") is not ABSENT:
-            offset = instances.member_offset(found)
+            offset = instances.member_offset(found, kind)
             return Place(kind, True, offset) if offset > 0 else None
     names = instances.shared_names(kind)
     if names is None:
@@ -256,11 +259,7 @@ def store(t: Translator, name: str) -> bool:
     kind = t.specialise(av, t.expected(1))
     obj = instance(t, av, kind, "__setattr__") if kind is not None else None
     place = locate(obj.type, name) if obj is not None and obj.type is not None else None
-    if obj is None or place is None:
-        return False
-    if held_in_dicts(t, place):
-        return store_anywhere(t, obj, place, name)
-    if place.at < 0:
+    if obj is None or place is None or place.at < 0 or held_in_dicts(t, place):
         return False
     t.reject_hidden(value)
     old = read(t, obj, place)
@@ -277,30 +276,5 @@ def store(t: Translator, name: str) -> bool:
         t.emit(f"{where}.put{ending}", obj.value, value.value, imm=imm)
     else:
         t.emit(f"{where}.put", obj.value, t.owned_value(value), imm=(place.kind, place.at))
-    t.drop(obj)
-    return True
-
-
-def store_anywhere(t: Translator, obj: Obj, place: Place, name: str) -> bool:
-    """The same for an instance that may have a dict of its own. Displays that exist only as their parts are left to the generic
-    operation: they would be made before it is known that they can be stored."""
-    value = t.peek(2)
-    if not isinstance(value, Obj | Const | Num):
-        return False
-    old = read_anywhere(t, obj, place, name)
-    t.guard(t.emit("instance.open", obj.value, imm=(place.kind,)))
-    t.guard(t.emit("obj.drop_is_safe", old))
-    t.drop_check(obj)
-    t.promote_heap()
-    if isinstance(value, Obj):
-        t.emit("obj.incref", value.value)
-        given = value.value
-    else:
-        given = t.owned_value(value.copy())
-    put = t.emit("instance.put", obj.value, t.const_o(name), given, imm=(place.kind, place.at))
-    t.emit("guard", t.emit("obj.is_null", put), imm=(False,), state=t.retry_state())
-    t.pop()
-    t.pop()
-    t.drop(value)
     t.drop(obj)
     return True

@@ -153,39 +153,6 @@ def instance_get(e: Emitter, op: Op, o: str, name: str) -> str:
     return e.let(f"phi ptr [ {inline}, %{yes} ], [ {looked_up}, %{end} ]")
 
 
-@lowering("instance.open")
-def instance_open(e: Emitter, op: Op, o: str) -> str:
-    e.helpers["jc_own_dict"] = own_dict(e)
-    inline = e.let(f"and i1 {values_valid(e, op, o)}, {values_alone(e, op, o)}")
-    with e.when(e.let(f"xor i1 {inline}, true")) as arm:
-        held = e.let(f"call ptr @jc_own_dict(ptr {o})")
-        there = e.let(f"icmp ne ptr {held}, null")
-        fits = e.let(f"and i1 {there}, {e.let(f'xor i1 {values_valid(e, op, o)}, true')}")
-    return arm.phi("i1", fits, "true")
-
-
-@lowering("instance.put")
-def instance_put(e: Emitter, op: Op, o: str, name: str, v: str) -> str:
-    yes, no, done = e.label(), e.label(), e.label()
-    e.do(f"br i1 {values_valid(e, op, o)}, label %{yes}, label %{no}")
-    e.start(yes)
-    if int(op.imm[1]) >= 0:  # type: ignore[call-overload]
-        values_put(e, op, o, v)
-    inline = e.current
-    e.do(f"br label %{done}")
-    e.start(no)
-    held = e.load("ptr", o, LAYOUT.DICT_WORD, "shape")
-    status = e.let(f"call i32 {e.function('PyDict_SetItem', 'i32', 'ptr, ptr, ptr')}(ptr {held}, ptr {name}, ptr {v}){TAGS['heap']}")
-    with e.when(e.let(f"icmp ne i32 {status}, 0"), UNLIKELY):
-        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
-    drop_text(e, v, "heap")
-    made = e.let(f"select i1 {e.let(f'icmp eq i32 {status}, 0')}, ptr {e.object(None)}, ptr null")
-    end = e.current
-    e.do(f"br label %{done}")
-    e.start(done)
-    return e.let(f"phi ptr [ {e.object(None)}, %{inline} ], [ {made}, %{end} ]")
-
-
 def own_dict(e: Emitter) -> str:
     """The instance's dict, if it is an exact one with nothing but text for keys, else NULL. (Up to 3.12 an odd word is no dict.)"""
     e.object(dict)

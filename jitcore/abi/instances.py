@@ -26,6 +26,7 @@ MANAGED_DICT = 1 << 4
 HEAP_TYPE = 1 << 9
 ABSTRACT = 1 << 20
 MANAGED_WEAKREF = 1 << 3
+_MRO = type.__dict__["__mro__"].__get__
 _BASICSIZE = type.__dict__["__basicsize__"].__get__
 
 
@@ -65,10 +66,11 @@ def has_dict(kind: type) -> bool:
     return bool(_FLAGS(kind) & MANAGED_DICT) or read64(id(kind) + known().TYPE_DICTOFFSET) != 0
 
 
-def member_offset(descriptor: object) -> int:
-    """Where in an instance a member descriptor keeps its reference; 0 where it is none of that kind."""
+def member_offset(descriptor: object, kind: type) -> int:
+    """Where in an instance of that type a member descriptor keeps its reference; 0 where it is none of that kind, or another
+    class's."""
     layout = known()
-    if type(descriptor) is not MemberDescriptorType:
+    if type(descriptor) is not MemberDescriptorType or not any(base is descriptor.__objclass__ for base in _MRO(kind)):
         return 0
     member = read64(id(descriptor) + layout.MEMBER_DEF)
     kind, flags = read32(member + layout.MEMBERDEF_TYPE), read32(member + layout.MEMBERDEF_FLAGS)

@@ -107,24 +107,6 @@ def instance_get(m: Any, o: int, name: int, type: type, place: int) -> int:
     return id(held[memory.object_at(name)]) if held is not None and memory.object_at(name) in held else 0
 
 
-@op("instance.open", "o", "b", reads="shape", imm="type")
-def instance_open(m: Any, o: int, type: type) -> bool:
-    """Whether attributes can be given to the instance by `instance.put`."""
-    return values_alone(m, o, type) if values_valid(m, o, type) else own_dict(o) is not None
-
-
-@op("instance.put", "ooo", "o", writes="attr ref alloc", imm="type place", consumes=(2,))
-def instance_put(m: Any, o: int, name: int, v: int, type: type, place: int) -> int:
-    """Give the instance the attribute v (its reference is taken over), wherever it has its own. The end of what was there is known
-    to run no code. None; NULL with the exception cleared, v gone and nothing done where there is no memory."""
-    if values_valid(m, o, type):
-        values_put(m, o, v, type, place)
-    else:
-        own_dict(o)[memory.object_at(name)] = memory.object_at(v)
-        memory.decref(v)
-    return id(None)
-
-
 def own_dict(o: int) -> Any:
     """The instance's dict, if it is an exact one with nothing but text for keys."""
     word = memory.read64(o + LAYOUT.DICT_WORD)
