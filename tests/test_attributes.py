@@ -408,6 +408,24 @@ def slots_of_others() -> Any:
     return out, one.c, one.d
 
 
+def deeper(one: Any, n: int) -> int:
+    if n > 0:
+        return deeper(one, n - 1) + 1
+    one.x += 1
+    one.y = one.x * 0.5
+    return 0
+
+
+def stores_in_direct_functions() -> Any:
+    """What a function that is called directly stores is seen behind the call."""
+    one, out = Vector(1, 0.5), 0.0
+    for i in range(150):
+        out += one.x + one.y
+        out += deeper(one, i & 3)
+        out += one.x * one.y
+    return out, shown(one)
+
+
 WATCHED = 1
 
 
@@ -426,6 +444,7 @@ def instances_that_share_the_globals() -> Any:
 
 
 PROGRAMS = [
+    stores_in_direct_functions,
     attribute_kinds_change,
     slots_of_others,
     instances_that_share_the_globals,

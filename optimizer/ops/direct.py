@@ -59,7 +59,7 @@ def call(m: Any, args: tuple[Any, ...]) -> Any:
     return m.direct_call(target, operands)
 
 
-WRITES = "list item field ref alloc"
+WRITES = "list item field attr ref alloc"
 
 
 @op("direct.call_i", "?*", "i", guard=True, writes=WRITES, imm="target")

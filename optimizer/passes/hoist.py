@@ -36,6 +36,8 @@ HOLDERS: dict[str, type] = {"list.len": list, "list.get": list, "tuple.len": tup
 ATTRIBUTES = frozenset({"values.valid", "values.alone", "values.get", "slot.get", "keys.count"})
 """Loads, with the exact type that their operand has to have as an immediate."""
 PLACES = frozenset({"values.get", "slot.get"})
+EVERYWHERE = -1
+"""The place at which functions put attributes that are called directly."""
 WORTH = frozenset({"guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool", *HOLDERS, *PLACES})
 """What LLVM would not move; the others only go along with these."""
 NUMBERS = (int, float)
@@ -133,7 +135,7 @@ class Mover:
                     continue
                 self.writes |= op.info.writes
                 if "attr" in op.info.writes:
-                    self.put.add(op.imm[1])
+                    self.put.add(op.imm[1] if len(op.imm) > 1 else EVERYWHERE)
                 if "item" in op.info.writes:
                     self.numbers_only &= bool(op.imm) and op.name.startswith("list.set_") and op.imm[0] in NUMBERS
         for block in self.always:
@@ -197,7 +199,7 @@ class Mover:
         if op.name in MOVABLE:
             return True
         if op.name in ATTRIBUTES:
-            return "any" not in self.writes and not (op.name in PLACES and op.imm[1] in self.put)
+            return "any" not in self.writes and not (op.name in PLACES and {op.imm[1], EVERYWHERE} & self.put)
         if op.name not in HOLDERS or self.writes & (op.info.reads - {"item"}) or "any" in self.writes:
             return False
         if "item" not in op.info.reads or "item" not in self.writes:
