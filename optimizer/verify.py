@@ -53,7 +53,7 @@ INSIDE = {
 }
 """What the parts may be. No code may run when an exit makes an iterator, so these hold known built-in ones."""
 POISON = ("null", "poison", "none", "empty")
-OBSERVABLE = frozenset({"any", "list", "item", "field"})
+OBSERVABLE = frozenset({"any", "list", "item", "field", "attr"})
 QUIET = frozenset({"poll"})
 BORROWED = frozenset(
     {
