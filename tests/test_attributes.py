@@ -342,6 +342,9 @@ def late_attributes() -> Any:
             except AttributeError as error:
                 out.append(str(error))
     every[3].__dict__[4] = 5
+    every[5].__dict__[4] = 5
+    every[5].shared = -100
+    every[5].add = lambda k: "own"  # type: ignore[method-assign]
     every[4].add = lambda k: -k  # type: ignore[method-assign]
     for one in every:
         out.append(one.add(2.5))
@@ -547,3 +550,37 @@ def test_classes_die_with_their_regions() -> None:
     engine.close()
     gc.collect()
     assert [one() for one in found[:-1]] == [None] * 4
+
+
+class Many:
+    shared = 3
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def get(self) -> int:
+        return 1
+
+
+def many(every: list[Any]) -> int:
+    out = 0
+    for _ in range(3):
+        for one in every:
+            out += one.shared + one.get() + one.late
+    return out
+
+
+def test_unusual_dicts_may_hide_what_the_class_has(engine: Engine) -> None:
+    """Recorded with instances that have dicts of their own, then met with such whose keys are not all text."""
+    every: list[Any] = [Many(k) for k in range(80)]
+    for one in every:
+        one.early = one.late = 1
+    for one in every[40:]:
+        one.__dict__[5] = 6
+        one.shared, one.get = 7, lambda: 2
+    usual, all_of_them = many(every[:40]), many(every)
+    with engine:
+        for _ in range(6):
+            assert many(every[:40]) == usual
+        for _ in range(6):
+            assert many(every) == all_of_them

@@ -101,13 +101,12 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
         return False
     of_class = has_class_value(place, as_method)
     in_dict = held_in_dicts(t, place)
+    if of_class if in_dict else place.at < 0 and not of_class:
+        return False  # (that it is not in the dict is not known of unusual ones)
     t.frame.stack[-1] = obj
     if place.at < 0 and not in_dict:
-        if of_class:
-            push_class_value(t, place, as_method)
-        else:
-            t.frame.stack[-1] = av
-        return of_class
+        push_class_value(t, place, as_method)
+        return True
     value = read_anywhere(t, obj, place, name) if in_dict else read(t, obj, place)
     missing = t.emit("obj.is_null", value)
     if not of_class:
@@ -215,7 +214,7 @@ def push_class_value(t: Translator, place: Place, as_method: bool) -> None:
     """The instance on top of the stack has no such attribute: what the class has, in its place."""
     obj, found = t.peek(), place.found
     assert isinstance(obj, Obj)
-    if place.at < 0 and place.names >= 0 and not held_in_dicts(t, place):
+    if place.at < 0 and place.names >= 0:
         t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)))
         t.guard(t.emit("int.eq", t.emit("keys.count", imm=(place.kind,)), t.const_i(place.names)))
     t.constants[id(found)] = found
