@@ -7,7 +7,7 @@ of all frames, the order of destructors, the arguments' reference counts afterwa
 
 Types are mostly stable and sometimes not: variables have a kind (`a` int, `x` float, `u` anything, `p` list, `t` tuple)
 that most assignments keep. Programs that fail at once test little, so dangerous operands are drawn with care, but
-they are drawn. Programs always end: loops count themselves, numbers and lists are kept short.
+they are drawn. Identity of numbers is not asked for: whether two equal results are one object is nobody's promise. Programs always end: loops count themselves, numbers and lists are kept short.
 
 The source depends on the `random.Random` alone. Given hypothesis' own random object, its shrinker works; tests/fuzz.py
 has a shrinker over statements instead.
@@ -408,7 +408,7 @@ class Writer:
             return f"({self.condition(level - 1)} {self.one('and', 'or')} {self.condition(level - 1)})"
         if roll == 19:
             objects = ("o is w", "o == w", "o", "isinstance(o, Sub)", "o != cell.held", "cell")
-            return self.one("u is None", "u is not None", "a is b", "isinstance(u, float)", "type(u) is int", *objects)
+            return self.one("u is None", "u is not None", "(a == b) is True", "isinstance(u, float)", "type(u) is int", *objects)
         if roll == 20:
             choices = ["(a in p)", "(x in t)", "(b not in (1, 2, 3))", "(a in range(10))", "(a in {1, 5})", "(x in (0.5, 2.0))"]
             return self.one(*choices, "(b in (a, 3))", "(a in range(i1, 99, 3))", "any(t)", "all(p)", "math.isnan(x)")
@@ -525,7 +525,7 @@ class Writer:
                 )
             )
         elif roll < 48:
-            self.put(f"note({self.one('a, b', 'x', 'u', 'p', 't', 'a is b', self.integer(1), self.real(1), self.condition(1))})")
+            self.put(f"note({self.one('a, b', 'x', 'u', 'p', 't', '(a == b) is True', self.integer(1), self.real(1), self.condition(1))})")
         elif roll == 48:
             self.put(self.one("look()", "bump()", "look(1)", "u = locals().get('a')", "u = globals()['G']"))
         elif roll == 49:
