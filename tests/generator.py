@@ -7,7 +7,8 @@ of all frames, the order of destructors, the arguments' reference counts afterwa
 
 Types are mostly stable and sometimes not: variables have a kind (`a` int, `x` float, `u` anything, `p` list, `t` tuple)
 that most assignments keep. Programs that fail at once test little, so dangerous operands are drawn with care, but
-they are drawn. Identity of numbers is not asked for: whether two equal results are one object is nobody's promise. Programs always end: loops count themselves, numbers and lists are kept short.
+they are drawn. Identity of numbers is not asked for: whether two equal results are one object is nobody's promise.
+Programs always end: loops count themselves, numbers and lists are kept short.
 
 The source depends on the `random.Random` alone. Given hypothesis' own random object, its shrinker works; tests/fuzz.py
 has a shrinker over statements instead.
