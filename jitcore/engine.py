@@ -786,9 +786,14 @@ class Engine:
 
     # ---- better code ----------------------------------------------------------------------------------------------
 
+    def _prompt(self) -> bool:
+        """Whether everything is made when it is due, whatever it costs: with the checks of tests on, which take most of the time, and
+        where nothing is left to a thread in the background, so that runs are alike."""
+        return self.options.verify or not self.options.background
+
     def _affordable(self, seconds: float = 0.0) -> bool:
         """Whether compiles, with one more that takes so long, have had no more than their share of the time by now."""
-        return self.spent + seconds <= FIRST_SPENDING + SPENDING * process_time()
+        return self._prompt() or self.spent + seconds <= FIRST_SPENDING + SPENDING * process_time()
 
     def _tier_up_hook(self, address: int) -> None:
         try:
@@ -886,7 +891,7 @@ class Engine:
         from .regions import NEVER_HOT
 
         threshold = self._options_of(site.code).exit_threshold << min(site.remakes, 10)
-        if region.compile_seconds > CHEAP:
+        if region.compile_seconds > CHEAP and not self._prompt():
             threshold = max(threshold, int(region.compile_seconds / EXIT_COSTS))
         for state, block in region.descriptors.items():
             if state.kind == "resume" and state.reason not in NEVER_HOT and site.tried[exit_place(state)] < MAX_TRIES:
