@@ -287,8 +287,10 @@ def test_gvn_what_an_attribute_was_given() -> None:
         "gvn",
         f"""block a(): %0:o = frame.local [slot=0] %1:b = values.valid %0 [type=@Heap] guard %1 [expected=True] {X}
            %2:o = values.get %0 [type=@Heap, place=2] %3:f = obj.unbox_float %2 {X} %4:f = float.add %3, %3
-           values.put_float %0, %4 [type=@Heap, place=2, old=None] %5:b = values.valid %0 [type=@Heap] guard %5 [expected=True] else resume before "x" frame @f+6 call 6 {{}} []
-           %6:o = values.get %0 [type=@Heap, place=2] %7:f = obj.unbox_float %6 else resume before "x" frame @f+6 call 6 {{}} [] %8:o = const.o [object=@o]
+           values.put_float %0, %4 [type=@Heap, place=2, old=None] %5:b = values.valid %0 [type=@Heap] guard %5 [expected=True]
+           else resume before "x" frame @f+6 call 6 {{}} []
+           %6:o = values.get %0 [type=@Heap, place=2] %7:f = obj.unbox_float %6
+           else resume before "x" frame @f+6 call 6 {{}} [] %8:o = const.o [object=@o]
            values.put %0, %8 [type=@Heap, place=3] %9:o = values.get %0 [type=@Heap, place=3] EXIT {{0: box %7}} [new %9]""",
         """block a(): %0:o = frame.local [slot=0] %1:b = values.valid %0 [type=@Heap] guard %1 [expected=True] !
            %2:o = values.get %0 [type=@Heap, place=2] %3:f = obj.unbox_float %2 ! %4:f = float.add %3, %3

@@ -73,8 +73,8 @@ def member_offset(descriptor: object, kind: type) -> int:
     if type(descriptor) is not MemberDescriptorType or not any(base is descriptor.__objclass__ for base in _MRO(kind)):
         return 0
     member = read64(id(descriptor) + layout.MEMBER_DEF)
-    kind, flags = read32(member + layout.MEMBERDEF_TYPE), read32(member + layout.MEMBERDEF_FLAGS)
-    return signed(read64(member + layout.MEMBERDEF_OFFSET)) if kind == layout.MEMBER_OBJECT and not flags else 0
+    holds, flags = read32(member + layout.MEMBERDEF_TYPE), read32(member + layout.MEMBERDEF_FLAGS)
+    return signed(read64(member + layout.MEMBERDEF_OFFSET)) if holds == layout.MEMBER_OBJECT and not flags else 0
 
 
 class Plain:
