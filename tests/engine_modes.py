@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,15 @@ MODES: dict[str, dict[str, Any]] = {
     "deopt": {"deopt_every": 1},
     "reference": {"backend": "reference"},
 }
+
+
+def nobody_sees(engine: Engine, program: Callable[[], Any]) -> None:
+    """The program gives the same with jitcore as without, time and again, and is compiled, or refused, or invalidated."""
+    expected = repr(program())
+    with engine:
+        for _ in range(6):
+            assert repr(program()) == expected
+    assert engine.stats().native_entries > 0 or engine.refusals or engine.invalidations
 
 
 def engine_with(mode: dict[str, Any]) -> Iterator[Engine]:

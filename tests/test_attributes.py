@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from engine_modes import MODES, engine_with
+from engine_modes import MODES, engine_with, nobody_sees
 
 from jitcore import Engine
 
@@ -471,11 +471,7 @@ PROGRAMS = [
 @pytest.mark.stress
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_nobody_sees_it(engine: Engine, program: Callable[[], Any]) -> None:
-    expected = repr(program())
-    with engine:
-        for _ in range(6):
-            assert repr(program()) == expected
-    assert engine.stats().native_entries > 0 or engine.refusals or engine.invalidations
+    nobody_sees(engine, program)
 
 
 @pytest.mark.parametrize("program", [numbers, boxes_are_shared, linked], ids=lambda program: program.__name__)

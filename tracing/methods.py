@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..abi.instances import HEAP_TYPE
+
 METHOD_DESCRIPTOR = type(list.append)
 BUILTIN_TYPES = frozenset(
     {list, tuple, str, bytes, dict, set, frozenset, int, float, bool, complex, bytearray, range, slice}
@@ -11,7 +13,6 @@ BUILTIN_TYPES = frozenset(
 
 
 _DICT, _MRO, _FLAGS, qualname = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__flags__", "__qualname__"))
-HEAP_TYPE = 1 << 9
 ABSENT: object = object()
 """What is found where there is nothing."""
 

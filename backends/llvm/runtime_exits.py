@@ -49,9 +49,9 @@ from .runtime_state import (
     take,
 )
 
-# Descriptor words, in bytes
 PLAIN_FLAGS = instances.plain_flags(LAYOUT)
 
+# Descriptor words, in bytes
 D_COUNT = 0
 D_HOT = 8
 D_ID = 16

@@ -78,7 +78,7 @@ K_TAGGED = 2 << 1
 K_BIG_INT = 3 << 1
 K_DICT = 4 << 1
 
-VALUES_FLAGS = instances.HEAP_TYPE | instances.MANAGED_DICT | (instances.INLINE_VALUES if LAYOUT.VALUES_IN_OBJECT else 0)
+VALUES_FLAGS = instances.values_flags(LAYOUT)
 
 HEADER = 7
 MOST_ITEMS = 64

@@ -30,13 +30,17 @@ _MRO = type.__dict__["__mro__"].__get__
 _BASICSIZE = type.__dict__["__basicsize__"].__get__
 
 
+def values_flags(layout: Layout) -> int:
+    """What the flags of a class have to have for instances with inline values."""
+    return HEAP_TYPE | MANAGED_DICT | (INLINE_VALUES if layout.VALUES_IN_OBJECT else 0)
+
+
 def shared_names(kind: type) -> list[Any] | None:
     """The names that instances' inline values have places for, in the order of the places; None for types whose instances have
     no inline values."""
     layout = known()
-    flags = _FLAGS(kind)
-    wanted = HEAP_TYPE | MANAGED_DICT | (INLINE_VALUES if layout.VALUES_IN_OBJECT else 0)
-    if flags & wanted != wanted:
+    wanted = values_flags(layout)
+    if _FLAGS(kind) & wanted != wanted:
         return None
     keys = read64(id(kind) + layout.TYPE_CACHED_KEYS)
     if not keys or read8(keys + layout.KEYS_KIND) != layout.KEYS_SPLIT:
@@ -82,8 +86,8 @@ class Plain:
 
 
 def plain_flags(layout: Layout) -> int:
-    """What the flags of a class have to have for instances with inline values that may be weakly referenced."""
-    return HEAP_TYPE | MANAGED_DICT | MANAGED_WEAKREF | (INLINE_VALUES if layout.VALUES_IN_OBJECT else 0)
+    """What `values_flags` says, for instances that may be weakly referenced as well."""
+    return values_flags(layout) | MANAGED_WEAKREF
 
 
 def plain_values(address: int) -> list[int] | None:
@@ -106,7 +110,7 @@ def plain_values(address: int) -> list[int] | None:
     valid = read8(address + (size if layout.VALUES_IN_OBJECT else 0) + layout.VALUES_VALID) & 1
     if read64(address + layout.WEAKREFS_WORD) or not valid or layout.VALUES_IN_OBJECT and word:
         return None
-    places = (address + size if layout.VALUES_IN_OBJECT else word + 1) + layout.VALUES_ITEMS
+    places = values_address(address, object_at(kind), layout, read64) + layout.VALUES_ITEMS
     return [read64(places + 8 * k) for k in range(read64(keys + layout.KEYS_COUNT))]
 
 
