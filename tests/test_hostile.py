@@ -481,9 +481,10 @@ def test_hostile_program(name: str, mode: str, world: str) -> None:
     seen = Seen()
     counts = check(PROGRAMS[name], mode, inspect=seen, opt_level=0, **WORLDS[world])
     assert counts["regions"] and counts["entries"], "nothing was compiled, so nothing was tested"
-    if "invalid" in WORLDS[world] and mode != "llvm-deopt":
+    if "invalidate_stress" in WORLDS[world] and mode != "llvm-deopt":
         assert seen.reasons["invalidated"], "no region found itself invalid"
-    assert seen.freed
+    if "free_stress" in WORLDS[world]:  # elsewhere it is freed when it has been remade, if anything has reason to be
+        assert seen.freed, "no native code was freed"
 
 
 @pytest.mark.stress
