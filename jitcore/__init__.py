@@ -99,10 +99,16 @@ def _active_engine() -> Engine | None:
     engine = default_engine()
     if not engine.options.enabled:
         return None
-    if engine.inactive_reason is not None:
+    reason = engine.inactive_reason
+    if reason is not None:
         from . import log
+        from .reasons import Reason
 
-        log.inactive(engine.inactive_reason)
+        # A program may make many subinterpreters, and none of them was asked to be fast: a line only for who wants lines.
+        if reason.startswith(Reason.SUBINTERPRETER.sentence):
+            log.info(f"inactive: {reason}")
+        else:
+            log.inactive(reason)
         return None
     if engine.options.stats:
         from . import report

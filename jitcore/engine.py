@@ -1113,10 +1113,12 @@ def environment_problem() -> str | None:
         return Reason.UNKNOWN_INTERPRETER.sentence
     if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():
         return Reason.FREE_THREADED.sentence
-    if threading.main_thread() is not threading.current_thread() and not threading.main_thread().is_alive():
+    try:
+        from .abi import check, in_main_interpreter
+    except ImportError as error:  # an isolated subinterpreter refuses extension modules that do not support it
+        return f"{Reason.SUBINTERPRETER.sentence} ({error})"
+    if not in_main_interpreter():
         return Reason.SUBINTERPRETER.sentence
-    from .abi import check
-
     problem = check()
     return f"{Reason.UNKNOWN_INTERPRETER.sentence} ({problem})" if problem else None
 

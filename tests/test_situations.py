@@ -119,6 +119,39 @@ def test_broken_llvmlite(name: str, tmp_path: pathlib.Path) -> None:
     told(tmp_path, Reason.LLVMLITE_MISSING, PYTHONPATH=str(package.parent))
 
 
+SUBINTERPRETER = """
+import sys
+{program}
+inside = {program!r} + "\\nfrom jitcore.engine import default_engine\\nprint(default_engine().inactive_reason)"
+try:
+    import _interpreters as interpreters
+except ImportError:  # before 3.13
+    import _xxsubinterpreters as interpreters
+    one = interpreters.create()
+    problem = interpreters.run_string(one, inside)
+else:
+    one = interpreters.create("isolated")
+    problem = interpreters.exec(one, inside)
+interpreters.destroy(one)
+sys.exit(problem)
+"""
+
+
+@pytest.mark.parametrize("log", ["off", "info"])
+def test_subinterpreter(log: str, tmp_path: pathlib.Path) -> None:
+    done = run(
+        SUBINTERPRETER.format(program=PROGRAM), tmp_path, JITCORE="1", JITCORE_THRESHOLD="20", JITCORE_LOG=log
+    )
+    printed, reason = done.stdout.splitlines()[:-1], done.stdout.splitlines()[-1]
+    assert done.returncode == 0, done.stderr
+    assert printed[: len(printed) // 2] == printed[len(printed) // 2 :] and len(printed) >= 2
+    assert reason.startswith(Reason.SUBINTERPRETER.sentence)
+    if log == "off":  # a program may make many of them
+        assert done.stderr == ""
+    else:
+        assert f"jitcore: inactive: {Reason.SUBINTERPRETER.sentence}" in done.stderr
+
+
 # ---- other tools
 
 TOOLS = {

@@ -224,6 +224,13 @@ OTHER_TOOLS = 0xDFDFDFDFDFDFDFDF
 """In each byte of a code object's active tools (one byte an event): all but the optimizer's bit."""
 
 
+def in_main_interpreter() -> bool:
+    """Whether the running code belongs to the process's first interpreter, not to a subinterpreter."""
+    current = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Get", ctypes.pythonapi))
+    main = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Main", ctypes.pythonapi))
+    return bool(current() == main())
+
+
 def watched(code: int) -> bool:
     """Whether another tool than the optimizer has an event active in the code object at an address."""
     layout = known()
