@@ -93,11 +93,14 @@ def __dir__() -> list[str]:
 
 
 def _active_engine() -> Engine | None:
-    """The default engine, or None where jitcore is switched off (silently) or cannot work (said once)."""
+    """The default engine, or None where jitcore is switched off or the process is ending (silently), or where it cannot work
+    (said once)."""
+    if sys.is_finalizing():
+        return None
     from .engine import default_engine
 
     engine = default_engine()
-    if not engine.options.enabled:
+    if not engine.options.enabled or engine.closed:
         return None
     reason = engine.inactive_reason
     if reason is not None:

@@ -11,6 +11,7 @@ An engine that cannot work here (unknown interpreter, free-threaded build, anoth
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
 from collections import Counter
@@ -20,6 +21,7 @@ from importlib.util import find_spec
 from time import perf_counter, process_time, sleep, thread_time
 from types import CodeType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from . import log
 from .options import Options
@@ -77,6 +79,7 @@ SAID = frozenset({"out_of_memory", "tracing_active"})  # refusals that the user 
 
 _active: Engine | None = None
 _default: Engine | None = None
+_engines: WeakSet[Engine] = WeakSet()
 
 
 class Engine:
@@ -118,6 +121,9 @@ class Engine:
         self._checked = False
         self._reason: str | None = None
         self.closed = False
+        if not _engines:
+            atexit.register(close_all)
+        _engines.add(self)
 
     # ---- state ----------------------------------------------------------------------------------------------------
 
@@ -203,6 +209,9 @@ class Engine:
         self.regions.clear()
         self.sites.clear()
         self.exits.clear()
+        for table in (self.registered, self.overrides, self.kept, self.entries):
+            table.clear()
+        self.compiler = self._profiles = self._recorder = None
         self.closed = True
 
     def __enter__(self) -> Engine:
@@ -1121,6 +1130,13 @@ def environment_problem() -> str | None:
         return Reason.SUBINTERPRETER.sentence
     problem = check()
     return f"{Reason.UNKNOWN_INTERPRETER.sentence} ({problem})" if problem else None
+
+
+def close_all() -> None:
+    """At the end of the process: regions keep objects of the program alive, which the interpreter is about to end (files are
+    written out, destructors run). Registered early, so whatever the program wants to happen at the end comes first."""
+    for engine in list(_engines):
+        engine.close()
 
 
 def default_engine() -> Engine:

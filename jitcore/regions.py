@@ -147,8 +147,10 @@ class Region:
             for block in self.descriptors.values():
                 block.words[:] = [POISON] * len(block.words)
         self.descriptors.clear()
-        for target in self.translation.targets if self.translation is not None else ():
-            target.entry.unpin()
+        if self.translation is not None:
+            for target in self.translation.targets:
+                target.entry.unpin()
+            self.translation.graph.clear()
         self.translation = self.made_for = self.target = self.upgrade = None
 
 

@@ -233,6 +233,15 @@ class Graph:
         self.blocks.append(made)
         return made
 
+    def clear(self) -> None:
+        """Give everything up. Values and what produces them refer to each other, and would keep the program's objects that are
+        immediates of operations until the next garbage collection."""
+        for block in self.blocks:
+            for op in block.ops:
+                op.args, op.imm, op.result, op.state = [], (), None, None
+            block.params, block.ops, block.edges, block.cond, block.state = [], [], [], None, None
+        self.blocks = []
+
     def reverse_postorder(self) -> list[Block]:
         """Reachable blocks, each before its successors except along back edges."""
         order: list[Block] = []

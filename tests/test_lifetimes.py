@@ -7,6 +7,9 @@ region under test anew.
 from __future__ import annotations
 
 import gc
+import os
+import pathlib
+import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -456,3 +459,62 @@ def test_without_the_option_no_share_is_given(engine: Any) -> None:
     stats = engine.stats()
     assert stats.native_entries and stats.native_back_edges is None and stats.native_share is None
     assert "% of them native" not in str(stats)
+
+
+END_OF_PROCESS = """
+import atexit, sys
+import jitcore
+class Told:
+    k = 1
+    def __init__(self, name): self.name = name
+    def __del__(self): print("end of", self.name)
+def work(n):
+    t = 0
+    for i in range(n):
+        t += told.k
+    return t
+@jitcore.jit(threshold=5)
+def marked(n):
+    t = 0
+    for i in range(n):
+        t += i
+    return t
+told = Told("a global")
+held = (Told(name) for name in ["a generator's"])
+atexit.register(lambda: print(work(1000), marked(1000)))
+out = open("written.txt", "w")  # never closed
+def write(n):
+    for i in range(n):
+        out.write("line\\n")
+print(work(1000), marked(1000), write(1000), next(held).name)
+if sys.argv[1:] == ["late"]:
+    class Late:
+        def __del__(self):
+            @jitcore.jit
+            def late(n):
+                return sum(i for i in range(n))
+            print(late(1000), marked(1000))
+    late = Late()
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["late"]], ids=["", "late"])
+def test_the_end_of_the_process_ends_the_programs_objects(arguments: list[str], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "prog.py").write_text(END_OF_PROCESS)
+
+    def run(**more: str) -> tuple[list[str], str, str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("JITCORE")} | more
+        done = subprocess.run(
+            [sys.executable, "prog.py", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+        )
+        written = tmp_path / "written.txt"
+        text = written.read_text()
+        written.unlink()
+        # A module that is part of a cycle is ended by the garbage collector: in an order that depends on its runs.
+        return sorted(done.stdout.splitlines()), done.stderr, text
+
+    plain = run(JITCORE_ENABLED="0")
+    assert "end of a global" in plain[0] and plain[2] == "line\n" * 1000 and not plain[1]
+    for threshold in ("2", "20"):
+        assert run(JITCORE="1", JITCORE_THRESHOLD=threshold, JITCORE_FUNCTION_THRESHOLD=threshold) == plain
+    assert run() == plain

@@ -1376,6 +1376,7 @@ def translate(
         try:
             translator.run()
         except Restart:
+            translator.graph.clear()
             continue
         return Translation(
             translator.graph,
