@@ -10,7 +10,7 @@ A descriptor is an array of signed 64-bit words:
     6 index of the first frame word          7 number of buffer words
     8.. temps, four words each: op, a, b, c  (see `Temp`); each makes one owned reference
     then the frames, outermost first: code, func, ip, call ip, nlocals, nwrites, nstack, npoison, makes,
-         nwrites x [slot, temp], nstack x [temp], npoison x [code, see POISON_WORDS]
+         nwrites x [slot number or address of a name's word, temp], nstack x [temp], npoison x [code, see POISON_WORDS]
 
 Every slot of the state gets a temp of its own, because filling the slot consumes the reference. One SSA
 value is boxed once: the second slot that shows it takes another reference to the first one's object

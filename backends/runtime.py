@@ -627,6 +627,11 @@ class Runtime:
             self._watch_ids[kind] = add(self.helper(f"{kind.lower()}_event"))
         return self._watch_ids[kind]
 
+    @property
+    def dict_watcher(self) -> int:
+        """The number of our watcher of dicts."""
+        return self._watch_id("Dict")
+
     def _watch(self, kind: str, holder: Any, second: int, flag_address: int, keep: Any) -> int:
         row = self._watch_row(id(holder), second, int(kind == "Dict"))
         if not row or not self._watch_add(row, flag_address):

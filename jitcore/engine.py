@@ -726,7 +726,11 @@ class Engine:
         options = self._options_of(site.code)
         try:
             whole = site.offset == FUNCTION
-            found = function_entry_of(site.code, frame) if whole else entry_of(site.code, site.offset, frame)
+            number = self.runtime.dict_watcher
+            if whole:
+                found = function_entry_of(site.code, frame, number)
+            else:
+                found = entry_of(site.code, site.offset, frame, number)
             plans, site.plans = site.plans, {}
             region = self._compile_function(site, found, frame) if whole else self.compiler.compile(found, options, plans)
         except Refused as refused:
@@ -761,6 +765,7 @@ class Engine:
             self._again(site, 10000)
             return
         self._watch(region)
+        self._assigns(region)
         if not region.valid.value:
             # Something changed while this was compiled.
             site.state = "recorded"
@@ -922,6 +927,18 @@ class Engine:
                 self.runtime.watch_type(watch.holder, region.flag_address)
         if not all(watch.holds() for watch in region.translation.watches):
             region.valid.value = 0
+
+    def _assigns(self, region: Region) -> None:
+        """What the region assigns behind the back of watchers is no constant for any other."""
+        assert region.translation is not None and self.compiler is not None
+        for namespace, name in region.translation.assigns:
+            if not self.compiler.is_unstable(namespace, name):
+                self.compiler.assigns(namespace, name)
+                for other in self.regions:
+                    if other.translation is not None and any(
+                        w.kind == "dict" and w.holder is namespace and w.name == name for w in other.translation.watches
+                    ):
+                        other.valid.value = 0
 
     def _prune(self, site: LoopSite) -> None:
         """Take the site's invalid regions away. What is compiled next finds the world as it is then."""
@@ -1137,6 +1154,22 @@ def close_all() -> None:
     written out, destructors run). Registered early, so whatever the program wants to happen at the end comes first."""
     for engine in list(_engines):
         engine.close()
+    _end_by_the_interrupt()
+
+
+def _end_by_the_interrupt() -> None:
+    """A program that Ctrl-C ended ends by the signal. Up to CPython 3.13 it does so only if no text was evaluated since (the
+    start of run_eval_code_obj in Python/pythonrun.c forgets the interrupt), and importing the compiler in the background,
+    which has dataclasses and named tuples, evaluates texts. One that ends in the exception reminds the interpreter."""
+    error = getattr(sys, "last_exc", None)
+    if type(error) is not KeyboardInterrupt or hasattr(sys, "ps1"):
+        return
+    if error.__traceback__ is None or error.__traceback__.tb_frame.f_back is not None:
+        return  # a console within the program printed it, and the program went on
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        pass
 
 
 def default_engine() -> Engine:

@@ -41,7 +41,7 @@ class Reason(Enum):
     )
     STACK_LAYOUT = "The operand stack holds something here that cannot be rebuilt when native code is left."
     MODULE_LEVEL_NAMES = (
-        "Code outside functions keeps its variables in a dictionary that is not a plain dict; "
+        "Code outside functions deletes names or keeps them in a mapping that is not a plain dict; "
         "put the loop into a function."
     )
     USER_EXCLUDED = "The program or an option excluded this code from compilation."

@@ -27,9 +27,11 @@ from .backends.exit_buffer import words
 from .optimizer import passes
 from .optimizer.ir import Graph, State
 from .records import dataclass, field
+from .tracing.code_flags import OPTIMIZED
 from .tracing.decode import code_info
 from .tracing.entry import door_graph, shape_of
 from .tracing.iteration import WIDTH
+from .tracing.names import find as find_names
 from .tracing.profile import ProfileStore
 from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation, translate
 
@@ -266,6 +268,10 @@ class Compiler:
             if watch.kind != "function" and not watch.holds():
                 self.changes[id(watch.holder), watch.name] += 1
 
+    def assigns(self, namespace: dict[str, Any], name: str) -> None:
+        """Native code assigns that name, and nobody is told: it is not to be taken for constant any more."""
+        self.changes[id(namespace), name] = UNSTABLE
+
     def translate(
         self, entry: Entry, options: Options | None = None, plans: dict[Any, Any] | None = None
     ) -> Translation:
@@ -277,7 +283,15 @@ class Compiler:
             inline_ops=o.max_inline_size,
         )
         return translate(
-            entry, self.profiles, limits, self.is_unstable, self.direct, self.heavy, self.no_hoisting, plans
+            entry,
+            self.profiles,
+            limits,
+            self.is_unstable,
+            self.direct,
+            self.heavy,
+            self.no_hoisting,
+            plans,
+            self.runtime.dict_watcher,
         )
 
     def compile(
@@ -400,8 +414,9 @@ class Compiler:
         self.timings[stage] = self.timings.get(stage, 0.0) + perf_counter() - start
 
 
-def entry_of(code: CodeType, offset: int, frame: int) -> Entry:
-    """What the door finds now: exact types of the live frame's slots (spec of `Entry`)."""
+def entry_of(code: CodeType, offset: int, frame: int, watcher: int) -> Entry:
+    """What the door finds now: exact types of the live frame's slots (spec of `Entry`). `watcher`: the number of our watcher of
+    dicts."""
     info = code_info(code)
     base = frame + LAYOUT.FRAME_LOCALSPLUS
     depth = info.depth_at(offset)
@@ -413,20 +428,26 @@ def entry_of(code: CodeType, offset: int, frame: int) -> Entry:
         address = memory.slot_object(words[at])
         borrowed = LAYOUT.TAGGED and words[at] & 1
         kinds[at] = (shape_of(address) if address and not borrowed else None) or kinds[at]
+    variables = 0 if code.co_flags & OPTIMIZED else memory.read64(frame + LAYOUT.FRAME_LOCALS)
+    namespace: Any = memory.object_at(variables) if variables else None
+    names = find_names(info, namespace, watcher)
+    of_names = [type(namespace[name]) if name in namespace else None for name in info.names] if names is not None else []
     return Entry(
         code,
         offset,
         memory.object_at(memory.read64(frame + LAYOUT.FRAME_GLOBALS)),
         memory.object_at(memory.read64(frame + LAYOUT.FRAME_BUILTINS)),
-        kinds[: info.nlocalsplus],
+        kinds[: info.nlocalsplus] + of_names,
         kinds[info.nlocalsplus :],
+        namespace=namespace,
+        names=names,
     )
 
 
-def function_entry_of(code: CodeType, frame: int) -> Entry:
+def function_entry_of(code: CodeType, frame: int, watcher: int) -> Entry:
     """What a function's door will find: the parameters of this call."""
     info = code_info(code)
-    found = entry_of(code, info.first_offset, frame)
+    found = entry_of(code, info.first_offset, frame, watcher)
     found.function_door = True
     return found
 

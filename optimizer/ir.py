@@ -100,8 +100,9 @@ class Slot:
 class FrameRec:
     """One frame of a state. `offset` is the instruction to run next there (of an outer frame: the one after its
     call), `call_offset` the call in progress (of an innermost frame in an error state: the raising instruction).
-    `locals` lists the slots to write; of inlined frames (func is not None) every other slot is NULL. `makes`: the call in
-    progress is of a class's `__init__`: what is returned has to be None and goes; the instance is on the stack already."""
+    `locals` lists the slots to write (by number, or by the address of a name's word, see tracing/names.py); of inlined frames
+    (func is not None) every other slot is NULL. `makes`: the call in progress is of a class's `__init__`: what is returned has
+    to be None and goes; the instance is on the stack already."""
 
     code: CodeType
     func: object

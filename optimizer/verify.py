@@ -57,7 +57,7 @@ OBSERVABLE = frozenset({"any", "list", "item", "field", "attr"})
 QUIET = frozenset({"poll"})
 BORROWED = frozenset(
     {
-        "door.arg", "field.o", "frame.local", "frame.stack", "instance.get",
+        "door.arg", "field.o", "frame.local", "frame.namespace", "frame.stack", "name.get", "instance.get",
         "list.get", "slot.get", "tuple.get", "values.get",
     }
 )

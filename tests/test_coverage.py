@@ -49,5 +49,6 @@ def test_every_function_is_for_a_bytecode_of_some_version() -> None:
 def test_statuses_are_found_by_what_functions_call() -> None:
     assert coverage.status("LOAD_FAST") == "native"
     assert coverage.status("BINARY_OP") == "native, call"
-    assert coverage.status("STORE_GLOBAL") == "call"
+    assert coverage.status("STORE_GLOBAL") == "native, call"
+    assert coverage.status("GET_LEN") == "call"
     assert coverage.status("YIELD_VALUE") == "refused" and refusal("YIELD_VALUE") == "generator"

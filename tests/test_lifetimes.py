@@ -505,7 +505,7 @@ def test_the_end_of_the_process_ends_the_programs_objects(arguments: list[str], 
     def run(**more: str) -> tuple[list[str], str, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("JITCORE")} | more
         done = subprocess.run(
-            [sys.executable, "prog.py", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+            [sys.executable, "-W", "ignore", "prog.py", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
         )
         written = tmp_path / "written.txt"
         text = written.read_text()

@@ -13,6 +13,7 @@ import itertools
 import math
 import struct
 import sys
+import types
 import weakref
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -28,7 +29,7 @@ from jitcore.backends.runtime import runtime
 from jitcore.optimizer.ir import Block, Edge, FrameRec, Graph, Op, Slot, State, Value
 from jitcore.optimizer.registry import OPS
 
-from jitcore.abi import LAYOUT, memory
+from jitcore.abi import LAYOUT, memory, namespaces
 
 EFFORTS = ("none", "full")
 MIN, MAX = -(1 << 63), (1 << 63) - 1
@@ -546,13 +547,52 @@ def slots() -> list[int]:
 OWNED, BORROWED = object(), object()
 
 
+REPLACEMENT = ["a value that is counted"]
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_names_of_a_namespace(effort: str) -> None:
+    space = types.ModuleType("space").__dict__
+    space.update(one=10**9, two=object(), __builtins__=types)
+    watchers = namespaces.tolerated(-1)
+    table = namespaces.table_of(space, watchers)
+    assert table is not None
+    words = namespaces.words_of(table)
+    assert all(memory.read64(words[name]) == id(space[name]) for name in space)
+    one, two = (next(key for key in space if key == name) for name in ("one", "two"))
+
+    def outcome() -> list[object]:
+        maker = Maker()
+        of = maker.emit("const.o", imm=(space,))
+        made = [maker.emit("namespace.table_is", of, imm=(at, watchers)) for at in (table, table + 8)]
+        made += [maker.emit("name.is_at", imm=(key, words[name])) for key, name in ((one, "one"), (one, "two"), (two, "two"))]
+        made.append(maker.emit("name.get", imm=(words["one"],)))
+        value = maker.emit("const.o", imm=(REPLACEMENT,))
+        maker.emit("obj.incref", value)
+        maker.emit("name.put", value, imm=(words["two"],))
+        made.append(maker.emit("name.get", imm=(words["two"],)))
+        maker.exit(*made)
+        results = []
+        for run in (Native(maker.graph, effort).run, lambda frame: interpret(maker.graph, frame)):
+            space["two"] = old = object()
+            before = sys.getrefcount(old)
+            fake = Fake(slots())
+            results.append(run(fake.address))
+            assert space["two"] is REPLACEMENT
+            assert sys.getrefcount(old) == before - 1
+        return results
+
+    native, reference = outcome()
+    assert native == reference and native[1][:5] == [True, False, True, False, True]
+
+
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_reading_the_frame(effort: str) -> None:
     maker = Maker()
     made = [maker.emit("frame.local", imm=(n,)) for n in range(NLOCALS)]
     made += [maker.emit("frame.stack", imm=(n,)) for n in range(3)]
     made += [maker.emit("frame.stack_unique", imm=(n,)) for n in range(3)]
-    made += [maker.emit("frame.globals"), maker.emit("frame.builtins"), maker.emit("frame.taken")]
+    made += [maker.emit(name) for name in ("frame.globals", "frame.builtins", "frame.namespace", "frame.taken")]
     maker.exit(*made)
     native = Native(maker.graph, effort)
     for stack in (slots(), [*slots()[:3], memory.owned_slot(id([object()][0]))]):

@@ -235,6 +235,42 @@ def test_tools_see_everything(name: str, when: str, tmp_path: pathlib.Path) -> N
         assert done.stderr, "nothing was said"
 
 
+LATE = """
+import sys
+from collections import Counter
+seen = Counter()
+def work(n):
+    a = n + 1
+    b = a * 2 + n * n - a // 2 + n % 3
+    c = b - n * 2 + a * 3 - b // 3 + a % 5
+    d = c + b * a - n * c + b % 7
+    return c + d - a * b + n
+def rounds(n):
+    t = 0
+    for i in range(n):
+        t += i
+    return t
+print(sum(map(work, [3] * 100)), sum(map(rounds, [30] * 100)))
+{on}
+work(3)
+rounds(30)
+{off}
+print(sorted((str(k), v) for k, v in seen.items()), work(3), rounds(30))
+"""
+
+
+@pytest.mark.parametrize("name", ["trace", "profile", "debugger", "instructions"])
+def test_a_tool_that_comes_before_the_call(name: str, tmp_path: pathlib.Path) -> None:
+    """Functions that are not running when it comes learn of it when they are called: those with native code, too."""
+    on, off = TOOLS[name]
+    program = LATE.format(on=on, off=off)
+    expected = run(program, tmp_path)
+    low = {"JITCORE": "1", "JITCORE_THRESHOLD": "20", "JITCORE_FUNCTION_THRESHOLD": "20", "JITCORE_STATS": "1"}
+    done = run(program, tmp_path, **low)
+    assert (done.returncode, done.stdout) == (0, expected.stdout)
+    assert "function" in done.stderr and "work prog.py" in done.stderr
+
+
 def test_another_optimizer(tmp_path: pathlib.Path) -> None:
     """The optimizer's place in sys.monitoring is taken."""
     program = (

@@ -172,7 +172,8 @@ def read(t: Translator, obj: Obj, place: Place) -> Value:
 def held_in_dicts(t: Translator, place: Place) -> bool:
     """Whether instances were seen here that have a dict of their own."""
     seen = t.observation()
-    return not place.slot and place.names >= 0 and seen is not None and "DICT" in seen.items
+    # (That dict could be the namespace whose names are kept in slots.)
+    return not place.slot and place.names >= 0 and seen is not None and "DICT" in seen.items and t.names is None
 
 
 def read_anywhere(t: Translator, obj: Obj, place: Place, name: str) -> Value:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..abi import instances
 from ..optimizer.ir import Slot, State, Value
+from . import names
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
 from .code_flags import GENERATORS, VARIADIC
@@ -283,6 +284,7 @@ def call_directly(t: Translator, ins: Ins, func: FunctionType, args: list[AV], o
     for av in spent:
         t.drop(av)
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    names.sync(t)
     t.frame.call = ins
     state = t.suspended_state()
     t.frame.call = None

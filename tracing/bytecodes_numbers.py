@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from ..optimizer.ops.lists import ATOMS
+from . import names
 from .attributes import inherits
 from .bytecode_table import bytecode
 from .decode import Ins
@@ -241,6 +242,8 @@ def closed_call(
         t.reject_hidden(av)
         if isinstance(av, Iterator):
             raise Leave("unsupported_operand_types", "an iterator that exists only as its parts")
+    if any(t.type_of(av) in (None, dict) for av in operands if not isinstance(av, Null)):
+        names.sync(t)  # it may look at the namespace
     dropped = [av for av in t.frame.stack[len(t.frame.stack) - npop :] if not isinstance(av, Null)]
     if not holds:
         t.drop_check(*dropped)
@@ -433,7 +436,7 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
 def identity_of(t: Translator, av: AV) -> Value | None:
     """The object itself, where there is one: references, and numbers whose box is still in the local they came from."""
     if isinstance(av, Num) and t.is_home(av):
-        return t.emit("frame.local", imm=(av.home,))
+        return names.load(t, av.home)
     return av.value if isinstance(av, Obj) else None
 
 

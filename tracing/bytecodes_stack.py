@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from types import CellType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..optimizer.ir import Value
-from . import attributes
+from . import attributes, names
 from .attributes import push_callable
 from .bytecode_table import bytecode
 from .decode import Ins
@@ -25,10 +25,10 @@ from .values import (
     Tup,
     local_owner,
 )
-from .versions import CALL_NULL_FIRST, COMMON_CONSTANTS, FOR_ITER_PAIR, fast_slots
+from .versions import CALL_NULL_FIRST, COMMON_CONSTANTS, FOR_ITER_PAIR, LAZY_IMPORT, fast_slots
 
 if TYPE_CHECKING:
-    from .translate import Translator
+    from .translate import Frame, Translator
 
 
 @bytecode("NOP", "RESUME", "CACHE", "NOT_TAKEN", "EXTENDED_ARG", "COPY_FREE_VARS")
@@ -36,15 +36,24 @@ def nop(t: Translator, ins: Ins) -> None:
     """Nothing happens here natively (free variables of walked-into frames are set up at the call)."""
 
 
-def load_local(t: Translator, slot: int) -> AV:
-    """A new slot with what the local holds."""
-    frame = t.frame
+def fetch(t: Translator, slot: int, frame: Frame) -> AV:
+    """What the slot has, loaded from the frame (or the namespace) if it is still there. Leaves where it is empty."""
     av = frame.locals[slot]
-    depth = len(t.frames) - 1
     if isinstance(av, InFrame):
-        value = t.emit("frame.local", imm=(slot,))
+        names.check_slot(t, slot)
+        value = names.load(t, slot)
         t.guard(t.emit("obj.is_null", value), False)
+        if names.word_of(t, slot):
+            names.check_value(t, value)
         av = frame.locals[slot] = Obj(value, None, FRAME)
+    return av
+
+
+def load_local(t: Translator, slot: int, depth: int = -1) -> AV:
+    """A new slot with what the local of that frame (the innermost one if none is named) holds."""
+    depth = len(t.frames) - 1 if depth < 0 else depth
+    frame = t.frames[depth]
+    av = fetch(t, slot, frame)
     if isinstance(av, Null):
         raise Leave("unbound_local")
     if isinstance(av, Iterator):
@@ -55,7 +64,7 @@ def load_local(t: Translator, slot: int) -> AV:
     if isinstance(av, Tup):
         return t.dup(av)
     made = av.copy()
-    if isinstance(made, Num) and t.in_real_frame() and not made.dirty:
+    if isinstance(made, Num) and depth == t.real and not made.dirty:
         made.home = slot
     made.dirty = False
     return made
@@ -78,12 +87,8 @@ def load_fast_load_fast(t: Translator, ins: Ins) -> None:
 def load_fast_and_clear(t: Translator, ins: Ins) -> None:
     """A comprehension's variable hides a local of the same name, which waits on the stack."""
     frame = t.frame
-    av = frame.locals[ins.arg]
+    av = fetch(t, ins.arg, frame)
     root = t.in_real_frame()
-    if isinstance(av, InFrame):
-        value = t.emit("frame.local", imm=(ins.arg,))
-        t.guard(t.emit("obj.is_null", value), False)
-        av = frame.locals[ins.arg] = Obj(value, None, FRAME)
     gone = Null()
     if root and isinstance(av, Obj):
         # The frame's reference moves to the stack: one is added there before the frame gives up its own.
@@ -99,13 +104,9 @@ def load_fast_and_clear(t: Translator, ins: Ins) -> None:
     t.push(av)
 
 
-def store_check(t: Translator, slot: int) -> None:
+def store_check(t: Translator, slot: int, depth: int = -1) -> None:
     """Make sure that overwriting the local runs no code; leaves before the bytecode otherwise."""
-    old = t.frame.locals[slot]
-    if isinstance(old, InFrame):
-        value = t.emit("frame.local", imm=(slot,))
-        old = t.frame.locals[slot] = Obj(value, None, FRAME)
-        t.guard(t.emit("obj.is_null", value), False)
+    old = fetch(t, slot, t.frames[depth])
     if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
         t.guard(t.emit("obj.drop_is_safe", old.value))
     elif not isinstance(old, Obj):
@@ -118,30 +119,30 @@ def safe() -> frozenset[type]:
     return SAFE_TO_DROP
 
 
-def store_local(t: Translator, slot: int, av: AV) -> None:
+def store_local(t: Translator, slot: int, av: AV, depth: int = -1) -> None:
     """Move av into the local. In the real frame, references are written through and numbers stay out of it."""
-    frame = t.frame
-    depth = len(t.frames) - 1
+    depth = len(t.frames) - 1 if depth < 0 else depth
+    frame = t.frames[depth]
     old = frame.locals[slot]
     if isinstance(av, Obj):
         t.own(av)
-    if not t.in_real_frame():
+    if depth != t.real:
         av = settled(t, av)
     t.promote(lambda o: o.owner == local_owner(depth, slot), keep=av)
     if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
         t.promote_heap()  # what was borrowed from it may go with it
-    if not t.in_real_frame():
+    if depth != t.real:
         frame.locals[slot] = av
         t.drop(old)
         return
     if isinstance(av, Num):
         if isinstance(old, Obj):
             # The slot must not keep an object alive that the interpreter would have dropped.
-            t.emit("frame.store_local", t.emit("obj.null"), imm=(slot,))
+            names.clear(t, slot)
         frame.locals[slot] = Num(av.value, dirty=True)
         return
     value = t.owned_value(av)
-    t.emit("frame.store_local", value, imm=(slot,))
+    names.store(t, slot, value)
     if isinstance(av, Const):
         frame.locals[slot] = Const(av.obj)
     else:
@@ -286,28 +287,75 @@ def load_global(t: Translator, ins: Ins) -> None:
 
 
 def global_value(t: Translator, name: str) -> AV:
-    """The value of a global or built-in name, held constant by a watcher on its dictionary, unless it has changed often."""
+    """The value of a global or built-in name."""
     frame = t.frame
-    if t.memory.is_unstable(frame.globals, name):
-        return changing(t, frame.globals, name)
-    watch(t, frame.globals, name)
-    if name in frame.globals:
-        value = frame.globals[name]
-    elif name in frame.builtins:
-        watch(t, frame.builtins, name)
-        value = frame.builtins[name]
-    else:
-        raise Leave("unbound_global", name)
-    t.constants[id(value)] = value
-    return Const(value)
+    return name_in(t, name, frame.globals, frame.builtins)
 
 
-def changing(t: Translator, namespace: dict[str, object], name: str) -> AV:
-    """What the namespace holds now: a reference of our own, because the next store may end the object."""
-    if type(namespace) is not dict or name not in namespace:
+def name_in(t: Translator, name: str, *namespaces: dict[str, Any]) -> AV:
+    """The value that the first namespace has for the name: what is in its slot, if it has one; else held constant by a watcher,
+    unless it has changed often."""
+    for namespace in namespaces:
+        slot = t.names.slot_of(namespace, name) if t.names is not None else -1
+        if slot >= 0:
+            return load_local(t, slot, t.real)
+        if t.memory.is_unstable(namespace, name):
+            return changing(t, namespace, name)
+        watch(t, namespace, name)
+        if name in namespace:
+            value = namespace[name]
+            if type(value) is LAZY_IMPORT:
+                raise Leave("unbound_global", name)
+            t.constants[id(value)] = value
+            return Const(value)
+    raise Leave("unbound_global", name)
+
+
+@bytecode("LOAD_NAME")
+def load_name(t: Translator, ins: Ins) -> None:
+    frame, namespace = t.frame, t.entry.namespace
+    if type(namespace) is not dict or not t.in_real_frame():
+        raise Leave("module_level_names")
+    rest = (frame.globals, frame.builtins) if namespace is not frame.globals else (frame.builtins,)
+    t.push(name_in(t, frame.code.co_names[ins.arg], namespace, *rest))
+
+
+@bytecode("STORE_NAME")
+def store_name(t: Translator, ins: Ins) -> None:
+    if not t.in_real_frame():
+        raise Leave("module_level_names")
+    assign(t, t.entry.namespace, t.frame.code.co_names[ins.arg])
+
+
+def assign(t: Translator, namespace: Any, name: str) -> None:
+    """Give the name what is on top of the stack: in its slot, or in the namespace, which tells the watchers: where this region
+    relies on the name, it is left behind the store."""
+    if type(namespace) is not dict:
+        raise Leave("module_level_names")
+    slot = t.names.slot_of(namespace, name) if t.names is not None else -1
+    if slot >= 0:
+        prepare_stored(t, 1, True)
+        av = t.peek()
+        if isinstance(av, Obj) and av.type is None:
+            names.check_value(t, av.value)
+        store_check(t, slot, t.real)
+        store_local(t, slot, t.pop(), t.real)
+        return
+    t.opaque_status("PyDict_SetItem", [Const(namespace), Const(name), t.peek()], npop=1)
+    t.end_opaque()
+
+
+def changing(t: Translator, namespace: dict[str, Any], name: str) -> AV:
+    """What the namespace holds now, from where its table has it."""
+    found = names.place(namespace, name, t.memory.watcher)
+    if found is None:
         raise Leave("unstable_global", name)
-    closed(t, "PyObject_GetItem", [Const(namespace), Const(name)], (), npop=0, result_type=None)
-    return t.pop()
+    table, watchers, key, word = found
+    names.check_table(t, namespace, table, watchers)
+    names.check_place(t, key, word)
+    value = t.emit("name.get", imm=(word,))
+    names.check_value(t, value)
+    return Obj(value, None, HEAP)
 
 
 def watch(t: Translator, namespace: dict[str, object], name: str) -> None:
@@ -341,12 +389,7 @@ def store_deref(t: Translator, ins: Ins) -> None:
 
 @bytecode("STORE_GLOBAL")
 def store_global(t: Translator, ins: Ins) -> None:
-    """Also tells the watchers: where this region relies on the name, it is left behind the store."""
-    namespace, name = t.frame.globals, t.frame.code.co_names[ins.arg]
-    if type(namespace) is not dict:
-        raise Leave("module_level_names")
-    t.opaque_status("PyDict_SetItem", [Const(namespace), Const(name), t.peek()], npop=1)
-    t.end_opaque()
+    assign(t, t.frame.globals, t.frame.code.co_names[ins.arg])
 
 
 @bytecode("LOAD_DEREF")
@@ -365,18 +408,9 @@ def load_attr(t: Translator, ins: Ins) -> None:
     av = t.peek()
     if isinstance(av, Const) and type(av.obj) is ModuleType:
         namespace = av.obj.__dict__
-        if name not in namespace:
-            raise Leave("unbound_global", name)
-        if t.memory.is_unstable(namespace, name):
-            found = changing(t, namespace, name)
-            t.pop()
-            push_callable(t, found, is_method)
-            return
-        watch(t, namespace, name)
-        value = namespace[name]
-        t.constants[id(value)] = value
+        found = name_in(t, name, namespace)
         t.pop()
-        push_callable(t, Const(value), is_method)
+        push_callable(t, found, is_method)
         return
     if attributes.load(t, name, is_method):
         return
@@ -394,6 +428,5 @@ def store_attr(t: Translator, ins: Ins) -> None:
     t.end_opaque()
 
 
-from .bytecodes_numbers import closed  # noqa: E402  (the translator imports these modules lazily)
 from .iteration import settled  # noqa: E402  (likewise)
 from .translate import Leave  # noqa: E402  (likewise)

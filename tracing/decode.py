@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dis
 from bisect import bisect_left
+from collections import Counter
 from functools import cached_property
 from types import CodeType
 
 from ..records import dataclass
-from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, stored_slots
+from .code_flags import OPTIMIZED
+from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, fast_slots, stored_slots
 
 NO_FALLTHROUGH = frozenset(
     {
@@ -26,6 +28,8 @@ NO_FALLTHROUGH = frozenset(
         "INTERPRETER_EXIT",
     }
 )
+NAME_STORES = frozenset({"STORE_NAME", "DELETE_NAME"})
+NAME_USES = NAME_STORES | {"LOAD_NAME", "LOAD_GLOBAL", "STORE_GLOBAL"}
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 
 
@@ -55,6 +59,31 @@ class CodeInfo:
             [c for c in code.co_cellvars if c not in code.co_varnames]
         ) + len(code.co_freevars)
         self._decode()
+        self.names = self._names()
+
+    def _names(self) -> tuple[str, ...]:
+        """Names that code outside functions may assign again and again: those assigned in loops, or more than once. They have slots
+        like local variables, behind these."""
+        if self.code.co_flags & OPTIMIZED:
+            return ()
+        stores = Counter(ins.arg for ins in self.instructions if ins.op in NAME_STORES)
+        loops = {self.by_offset[at].arg for body in self.loops.values() for at in body if self.by_offset[at].op in NAME_STORES}
+        return tuple(self.code.co_names[n] for n in sorted(loops | {n for n, count in stores.items() if count > 1}))
+
+    def name_slot(self, name: str) -> int:
+        """The slot of a name; -1 if it has none."""
+        return self.nlocalsplus + self.names.index(name) if name in self.names else -1
+
+    def slots_used(self, ins: Ins) -> tuple[int, ...]:
+        """The slots of locals, and of names, that an instruction names."""
+        if self.names and ins.op in NAME_USES:
+            slot = self.name_slot(self.code.co_names[ins.arg >> 1 if ins.op == "LOAD_GLOBAL" else ins.arg])
+            return (slot,) if slot >= 0 else ()
+        return fast_slots(ins.op, ins.arg)
+
+    def slots_stored(self, ins: Ins) -> tuple[int, ...]:
+        """Those that it assigns."""
+        return self.slots_used(ins) if ins.op in NAME_STORES else stored_slots(ins.op, ins.arg)
 
     def _decode(self) -> None:
         raw = [i for i in dis.get_instructions(self.code, show_caches=False)]
@@ -176,7 +205,7 @@ class CodeInfo:
         stored: set[int] = set()
         for offset in self.loops.get(self.real(head), ()):
             ins = self.by_offset[offset]
-            stored.update(stored_slots(ins.op, ins.arg))
+            stored.update(self.slots_stored(ins))
         return frozenset(stored)
 
     @cached_property

@@ -19,6 +19,7 @@ from ..abi import LAYOUT, memory
 from ..optimizer.ir import Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS
 from ..records import dataclass
+from . import names
 from .decode import Ins
 from .iteration import COUNT_LIMIT
 from .methods import is_static
@@ -42,7 +43,6 @@ from .values import (
     ZipIter,
     iterator_of,
 )
-from .versions import fast_slots
 
 if TYPE_CHECKING:
     from .translate import DirectTarget, Translator
@@ -106,10 +106,15 @@ def enter(t: Translator) -> None:
     t.emit("guard", is_same, imm=(True,), state=mismatch())
     is_same = t.emit("obj.is", t.emit("frame.builtins"), t.const_o(entry.builtins))
     t.emit("guard", is_same, imm=(True,), state=mismatch())
+    if entry.namespace is not None:
+        is_same = t.emit("obj.is", t.emit("frame.namespace"), t.const_o(entry.namespace))
+        t.emit("guard", is_same, imm=(True,), state=mismatch())
+    names.check_own_table(t, mismatch())
     used = used_slots(t)
     for k, kind in enumerate(entry.locals):
-        if entry.function_door and kind is None:
-            frame.locals[k] = Null()  # the door made the frame: what is no parameter is unbound
+        is_name = k >= info.nlocalsplus
+        if is_name and (t.names is None or k not in t.names.words) or entry.function_door and kind is None:
+            frame.locals[k] = Null()  # the door made the frame: what is no parameter is unbound. A name has no value yet
         else:
             frame.locals[k] = load_local(t, k, kind) if k in used else InFrame()
     stack: list[AV] = []
@@ -131,9 +136,11 @@ def enter(t: Translator) -> None:
             t.emit("obj.drop", value)
             continue
         t.emit("call.dealloc", value)
+        names.forget(t)
         state = t.frame_state(entry.offset, reason="invalidated", when="after")
         t.emit("guard", t.emit("region.valid"), imm=(True,), state=state)
         t.emit("guard", t.emit("frame.taken"), imm=(False,), state=state)
+        names.check_own_table(t, state)
     t.effect = False
     if t.body is not None or info.is_merge(entry.offset):
         t.arrive(entry.offset)
@@ -229,13 +236,14 @@ def used_slots(t: Translator) -> set[int]:
     used: set[int] = set()
     for offset in offsets:
         ins: Ins = t.root.at(offset)
-        used.update(fast_slots(ins.op, ins.arg))
+        used.update(t.root.slots_used(ins))
     return used
 
 
 def load_local(t: Translator, slot: int, kind: object) -> AV:
     """A local with its recorded type checked, if it is no class's. Its box stays in the frame, which goes on owning it."""
-    value = t.emit("frame.local", imm=(slot,))
+    names.check_slot(t, slot, mismatch())
+    value = names.load(t, slot)
     if kind is None:
         t.emit("guard", t.emit("obj.is_null", value), imm=(True,), state=mismatch())
         return Null()
@@ -252,6 +260,8 @@ def load_local(t: Translator, slot: int, kind: object) -> AV:
     if not is_static(kind):
         # One region for all classes: where the loop looks at the object it finds out, and what does not change is hoisted.
         t.emit("guard", t.emit("obj.is_null", value), imm=(False,), state=mismatch())
+        if names.word_of(t, slot):
+            names.check_value(t, value, mismatch())
         return Obj(value, None, FRAME)
     check(t, value, kind)
     return Obj(value, kind, FRAME)

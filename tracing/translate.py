@@ -29,8 +29,10 @@ from ..optimizer import ops as _ops  # noqa: F401  (fills the registry)
 from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS, GuardFailed
 from ..records import dataclass, field
+from . import names
 from .decode import CodeInfo, Ins, code_info
 from .methods import ABSENT, is_static, qualname
+from .names import Names
 from .profile import Observation, ProfileStore
 from .values import (
     AV,
@@ -134,6 +136,10 @@ class Entry:
     locals: list[object]
     stack: list[object]
     function_door: bool = False
+    namespace: Any = None
+    """The dict (or whatever) with the variables of code outside functions."""
+    names: Names | None = None
+    """Where the names are that have slots behind the locals; of code outside functions."""
     direct: Any = None
     """The function (or None) for which to make a direct function, without a frame: its parameters' types are those of `locals`."""
 
@@ -195,6 +201,8 @@ class Translation:
     recursive: bool = False
     plans: dict[Any, Any] = field(default_factory=dict)
     """How joins were widened: the next compile of the same place may begin with them, and needs fewer restarts."""
+    assigns: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    """Names that the region assigns without telling the watchers of their namespace."""
     calls_out: frozenset[int] = frozenset()
     """Offsets of the door's bytecodes that call out: each makes the frame true first and is no faster than in the
     interpreter."""
@@ -287,6 +295,9 @@ class Translator:
         self.entry, self.profiles, self.limits, self.memory = entry, profiles, limits, memory
         self.root = code_info(entry.code)
         self.graph = Graph(f"{entry.code.co_qualname}@{entry.offset}")
+        self.names = entry.names
+        self.assigns: set[int] = set()
+        """Slots of names that are stored to."""
         self.real = 0 if entry.direct is None else -1
         """Which frame of `frames` is one of the interpreter's."""
         self.own_target: DirectTarget | None = None
@@ -506,7 +517,7 @@ class Translator:
         Displays that exist only as their parts are for `owned_value`."""
         if isinstance(av, Num):
             if self.is_home(av):
-                value = self.emit("frame.local", imm=(av.home,))
+                value = names.load(self, av.home)
                 self.emit("obj.incref", value)
                 return value
             return self.emit({"i": "obj.box_int", "f": "obj.box_float", "b": "obj.box_bool"}[av.repr], av.value)
@@ -671,7 +682,7 @@ class Translator:
 
     def slot(self, av: AV) -> Slot:
         if isinstance(av, Num):
-            return Slot("local", index=av.home) if self.is_home(av) else Slot("box", (av.value,))
+            return Slot("local", index=self.place(av.home)) if self.is_home(av) else Slot("box", (av.value,))
         if isinstance(av, Const):
             self.constants[id(av.obj)] = av.obj
             return Slot("const", obj=av.obj)
@@ -688,6 +699,10 @@ class Translator:
         if isinstance(av, Tagged):
             return Slot("tagged", (av.value,))
         raise TranslationError(f"{type(av).__name__} in a frame state")
+
+    def place(self, slot: int) -> int:
+        """A slot of the real frame, as states have it: its number, or the address of a name's word."""
+        return names.word_of(self, slot) or slot
 
     def result_slot(self, av: AV) -> Slot:
         """The value a function door returns: one reference, made here where it is a tuple that does not exist yet."""
@@ -713,7 +728,8 @@ class Translator:
         last = len(self.frames) - 1
         for i, frame in enumerate(self.frames):
             if i == self.real:
-                locals_ = {k: self.slot(a) for k, a in enumerate(frame.locals) if a.dirty}
+                locals_ = {self.place(k): self.slot(a) for k, a in enumerate(frame.locals) if a.dirty}
+                self.assigns.update(k for k, a in enumerate(frame.locals) if a.dirty and names.word_of(self, k))
             else:
                 locals_ = {k: self.slot(a) for k, a in enumerate(frame.locals) if not isinstance(a, Null)}
             used = frame.stack if i < last or stack is None else stack
@@ -804,7 +820,7 @@ class Translator:
         for k, av in enumerate(self.frame.locals):
             if av.dirty:
                 value = self.emit("obj.null") if isinstance(av, Null) else self.owned_value(av.copy())
-                self.emit("frame.store_local", value, imm=(k,))
+                names.store(self, k, value)
                 av.dirty = False
         self.emit("frame.set_ip", imm=(self.ins.offset,))
 
@@ -821,9 +837,11 @@ class Translator:
         not behind the bytecode."""
         assert self.ins is not None
         self.forget_types()
+        names.forget(self)
         state = self.frame_state(self.ins.next if offset is None else offset, reason="invalidated", when="after")
         self.emit("guard", self.emit("region.valid"), imm=(True,), state=state)
         self.emit("guard", self.emit("frame.taken"), imm=(False,), state=state)
+        names.check_own_table(self, state)
 
     def forget_types(self) -> None:
         """Any code has run: instances may be of other classes now."""
@@ -1007,6 +1025,10 @@ class Translator:
     def pass_value(self, av: AV, desc: tuple[Any, ...], args: list[Value], offset: int, root_local: int) -> None:
         """Append what the version's parameters for this slot get, converting where the version is wider."""
         kind = desc[0]
+        if kind == "fr" and not isinstance(av, InFrame) and root_local >= 0:
+            if av.dirty:
+                names.store(self, root_local, self.owned_value(av))
+            return
         if kind in ("n", "fr", "k"):
             return
         if kind in REPR_OF.values():
@@ -1023,7 +1045,7 @@ class Translator:
                     args.append(self.const_o(av.obj))
                 else:
                     value = self.owned_value(av)
-                    self.emit("frame.store_local", value, imm=(root_local,))
+                    names.store(self, root_local, value)
                     args.append(value)
             else:
                 args.append(self.owned_value(av))
@@ -1209,6 +1231,8 @@ class Memory:
 
     is_unstable: Callable[[Any, str], bool] = lambda holder, name: False
     """Whether a namespace's name, or a type (and no name), has changed too often to be taken for constant."""
+    watcher: int = -1
+    """The number of our watcher of dicts."""
     plans: dict[Key, Context] = field(default_factory=dict)
     no_inline: set[Key] = field(default_factory=set)
     poison_call: Callable[[Ins], tuple[str, ...]] = lambda ins: ()
@@ -1299,6 +1323,8 @@ def slot_fits(have: tuple[Any, ...], want: tuple[Any, ...], coercing: bool) -> b
         return False
     if not coercing:
         return False
+    if b == "fr":
+        return a in ("i", "f", "b", "k") or a == "o" and have[2] == FRAME
     if isinstance(a, type):
         return b == "o" and want[1] in (None, a) and want[2] in (OWNED, FRAME)
     return b == "o" and want[1] is None and a in ("i", "f", "b", "k", "t") and want[2] in (OWNED, FRAME)
@@ -1321,6 +1347,9 @@ def widen_slot(a: tuple[Any, ...], b: tuple[Any, ...], root_local: bool) -> tupl
         parts = [widen_slot(x, y, False) for x, y in zip(a[1], b[1], strict=True)]
         if None not in parts:
             return (a[0], tuple(parts))
+    if root_local and "fr" in (a[0], b[0]):
+        other = b if a[0] == "fr" else a
+        return ("fr",) if slot_fits(other, ("fr",), True) else None
     a, b = (("o", x[0], OWNED) if isinstance(x[0], type) else x for x in (a, b))
     objects = ("i", "f", "b", "k", "o", "t")
     if a[0] in objects and b[0] in objects:
@@ -1354,6 +1383,7 @@ def translate(
     heavy: Callable[[CodeType], bool] = lambda code: False,
     no_hoisting: Container[tuple[CodeType, int]] = (),
     plans: dict[Any, Any] | None = None,
+    watcher: int = -1,
 ) -> Translation:
     """Make the graph of a region.
 
@@ -1364,6 +1394,7 @@ def translate(
     limits = limits or Limits()
     memory = Memory(
         is_unstable,
+        watcher,
         dict(plans or {}),
         poison_call=poison_call,
         poison_operands=poison_operands,
@@ -1390,6 +1421,7 @@ def translate(
             translator.targets,
             translator.recursive,
             memory.plans,
+            [(entry.names.namespace, entry.names.words[k][0]) for k in translator.assigns] if entry.names is not None else [],
             frozenset(translator.calls_out),
         )
     raise Refused("too_many_versions", "joins did not settle")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import dis
 import sys
+import types
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def _common_constants() -> tuple[object, ...]:
 
 COMMON_CONSTANTS = _common_constants()
 
+
+LAZY_IMPORT: type | None = getattr(types, "LazyImportType", None)
+"""The type of what stands for a module in a namespace (3.15) until somebody loads the name."""
 
 _INTRINSICS_1 = tuple(getattr(dis, "_intrinsic_1_descs", ()))
 

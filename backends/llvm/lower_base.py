@@ -33,7 +33,7 @@ TYPES = {"i": "i64", "f": "double", "b": "i1", "o": "ptr"}
 # Operations whose result is never NULL.
 NONNULL = frozenset(
     "const.o list.get list.set list.pop_last list.new tuple.get tuple.new obj.box_int obj.box_float"
-    " obj.box_bool range.new frame.globals frame.builtins"
+    " obj.box_bool range.new frame.globals frame.builtins name.get"
     " iter.new_range iter.new_sequence iter.new_reversed iter.new_enumerate iter.new_zip".split()
 )
 
@@ -68,6 +68,7 @@ DOMAINS = {
     "frame": "root",  # slots and header of the door's interpreter frame
     "buf": "root",  # the exit buffer, vectorcall argument arrays
     "cell": "root",  # our own words
+    "names": "root",  # tables of the names of modules
     "alloc": "root",  # the allocator's own memory
     "heap": "root",  # all objects
     "type": "heap",
@@ -161,6 +162,7 @@ class Emitter:
         self.globals: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
         self.objects: list[object] = []
+        self.word_names: dict[int, str] = {}
         self.object_names = {id(int): "PyLong_Type", id(float): "PyFloat_Type"}
         self.exits: dict[State, str] = {}
         self.all_exits: list[State] = []
@@ -247,6 +249,10 @@ class Emitter:
             name = self.object_names[id(obj)] = f"o{len(self.objects)}"
             self.objects.append(obj)
         return self.data(name, id(obj))
+
+    def word(self, address: int) -> str:
+        """A word of the program's, which is no object, at an address that does not change."""
+        return self.data(self.word_names.setdefault(address, f"w{len(self.word_names)}"), address)
 
     def function(
         self, name: str, result: str, params: str, attributes: str = "nounwind", address: int = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from types import CodeType
 
-from ...abi import LAYOUT, memory
+from ...abi import LAYOUT, memory, namespaces
 from ...abi.memory import OTHER_TOOLS
 from ...optimizer.ir import Op
 from .lower_base import NONNULL, UNLIKELY, Emitter, lowering
@@ -89,6 +89,39 @@ def store_local(e: Emitter, op: Op, o: str) -> None:
     skip = e.let(f"or i1 {empty}, {e.let(f'trunc i64 {raw} to i1')}")
     with e.when(e.let(f"xor i1 {skip}, true")):
         drop_text(e, e.let(f"inttoptr i64 {raw} to ptr"), "heap")
+
+
+@lowering("frame.namespace")
+def namespace(e: Emitter, op: Op) -> str:
+    return e.load("ptr", "%framep", LAYOUT.FRAME_LOCALS, "frame")
+
+
+@lowering("namespace.table_is")
+def table_is(e: Emitter, op: Op, o: str) -> str:
+    table, watchers = int(op.imm[0]), int(op.imm[1])  # type: ignore[call-overload]
+    same = e.let(f"icmp eq ptr {e.load('ptr', o, LAYOUT.DICT_KEYS, 'names')}, {e.word(table)}")
+    watched = e.let(f"and i8 {e.load('i8', o, LAYOUT.DICT_WATCHERS, 'names')}, {~watchers}")
+    return e.let(f"and i1 {same}, {e.let(f'icmp eq i8 {watched}, 0')}")
+
+
+@lowering("name.is_at")
+def name_is_at(e: Emitter, op: Op) -> str:
+    name, word = op.imm[0], e.word(int(op.imm[1]))  # type: ignore[call-overload]
+    same = e.let(f"icmp eq ptr {e.load('ptr', word, namespaces.KEY, 'names')}, {e.object(name)}")
+    return e.let(f"and i1 {same}, {e.let(f'icmp ne ptr {e.load("ptr", word, 0, "names")}, null')}")
+
+
+@lowering("name.get")
+def name_get(e: Emitter, op: Op) -> str:
+    return e.load("ptr", e.word(int(op.imm[0])), 0, "names")  # type: ignore[call-overload]
+
+
+@lowering("name.put")
+def name_put(e: Emitter, op: Op, o: str) -> None:
+    word = e.word(int(op.imm[0]))  # type: ignore[call-overload]
+    old = e.load("ptr", word, 0, "names")
+    e.store("ptr", o, word, 0, "names")
+    drop_text(e, old, "heap")
 
 
 def owned_slot(e: Emitter, o: str, known: bool) -> str:

@@ -261,6 +261,17 @@ def watched(code):
     return others | ld16(data + LAYOUT.MONITORS_ACTIVE + 8) & OTHERS_16
 
 
+@native(inline=True)
+def outdated(ts, code):
+    """Whether the interpreter would look, when it starts to run the code, which tools want to see it: since it last did, some tool's
+    events have changed. So `watched` may not be true yet."""
+    if LAYOUT.EVAL_BREAKER_IN_INTERP:
+        now = ld64(ld64(ts + LAYOUT.TS_INTERP) + LAYOUT.INTERP_MONITORING_VERSION)
+    else:
+        now = ld64(ts + LAYOUT.EVAL_BREAKER_OFFSET) & ~LAYOUT.EVAL_BREAKER_MASK
+    return now != ld64(code + LAYOUT.CODE_INSTRUMENTATION_VERSION)
+
+
 @native
 def jump_callback(self, args, nargs):
     """METH_FASTCALL (code, source offset, destination offset) for sys.monitoring's JUMP."""
@@ -484,7 +495,8 @@ def function_entry(func, args, nargsf, kwnames):
     if entry == 0:
         return call_original(func, args, nargsf, kwnames)
     ts = c.PyThreadState_Get()
-    if breaker_set(ts) or watched(ld64(row + S.F_CODE)):
+    code = ld64(row + S.F_CODE)
+    if breaker_set(ts) or outdated(ts, code) or watched(code):
         return call_original(func, args, nargsf, kwnames)
     if nearly_deep(ts):
         return call_original(func, args, nargsf, kwnames)

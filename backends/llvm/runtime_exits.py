@@ -80,6 +80,8 @@ X_NPOISON = 56
 X_MAKES = 64
 X_LISTS = 72
 
+FIRST_ADDRESS = 1 << 20  # a local slot is a number below that, or the address of a name's word
+
 POISON_EXCEPTION = 16
 POISON_BYTES = 24
 
@@ -439,6 +441,8 @@ def make_temp(entry, buf, temps, frame, poison):
     if op == 12:
         return slot_new(poison)
     if op == 13:
+        if a >= FIRST_ADDRESS:
+            return slot_new(ld64(a))
         return slot_copy(ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * a))
     if op == 17:
         return slot_steal(make_zip(temps + 8 * a, b))
@@ -482,10 +486,16 @@ def write_locals(frame, entry, temps, kept):
     i = 0
     while i < n:
         pair = entry + X_LISTS + 16 * i
-        slot = frame + LAYOUT.FRAME_LOCALSPLUS + 8 * ld64(pair)
+        place = ld64(pair)
+        bits = ld64(temps + 8 * ld64(pair + 8))
+        if place >= FIRST_ADDRESS:
+            # The word of a name: a plain reference.
+            bits = slot_object(bits)
+        else:
+            place = frame + LAYOUT.FRAME_LOCALSPLUS + 8 * place
         if kept:
-            st64(kept + 8 * i, ld64(slot))
-        st64(slot, ld64(temps + 8 * ld64(pair + 8)))
+            st64(kept + 8 * i, ld64(place))
+        st64(place, bits)
         i += 1
     return 0
 

@@ -70,7 +70,7 @@ class Layout:
     CODE_BYTES: int
     CODE_MONITORING: int  # pointer to the code's monitoring data; NULL where it never had events
     MONITORS_ACTIVE: int  # in those data: a byte of tool bits for each local event, of what is active now
-    CODE_INSTRUMENTATION_VERSION: int  # word; stale if not the eval breaker's upper bits; 0: no such test
+    CODE_INSTRUMENTATION_VERSION: int  # word; stale if not the eval breaker's upper bits (3.12: not the interpreter's own)
 
     # Functions
     FUNC_VECTORCALL: int
@@ -164,10 +164,14 @@ class Layout:
     KEYS_INDEX_BITS: int = 9  # of dict keys: the logarithm of the size in bytes of the indices (a byte)
     KEYS_KIND: int = 10  # a byte
     KEYS_GENERAL: int = 0  # the kind of keys that are not all str
+    KEYS_STR: int = 1  # the kind of keys that are all str
     DICT_KEYS: int = 32  # of dicts: their keys
+    DICT_WATCHERS: int = 24  # a byte: a bit for each watcher
+    INTERP_MONITORING_VERSION: int = 0  # of interpreter states, 3.12: what the version of code is compared with
+    LAZY_IMPORTS_WATCHER: int = 0  # the bit of the interpreter's own, which looks for lazy imports in namespaces
     KEYS_SPLIT: int = 2  # the kind of the names of inline values
     KEYS_COUNT: int = 24
-    KEYS_INDICES: int = 32  # behind them, for each name, a pointer to it and a word that is not used
+    KEYS_INDICES: int = 32  # behind them, for each name, a pointer to it and one to its value (not used where values are inline)
     MEMBER_DEF: int = 40  # of member descriptors: what they describe
     MEMBERDEF_TYPE: int = 8  # an i32
     MEMBERDEF_OFFSET: int = 16
@@ -236,7 +240,8 @@ _ROWS: dict[tuple[int, int], Layout] = {
         CODE_BYTES=192,
         CODE_MONITORING=168,
         MONITORS_ACTIVE=15,
-        CODE_INSTRUMENTATION_VERSION=0,
+        CODE_INSTRUMENTATION_VERSION=160,
+        INTERP_MONITORING_VERSION=48,
         FUNC_VECTORCALL=128,
         FUNC_VERSION=136,
         TYPE_CACHED_KEYS=880,
@@ -363,6 +368,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         TS_C_RECURSION=0,
         TS_C_STACK_SOFT_LIMIT=992,
         EVAL_BREAKER_IN_INTERP=False,
+        LAZY_IMPORTS_WATCHER=4,
         EVAL_BREAKER_OFFSET=24,
         EVAL_BREAKER_MASK=0xFF,
         CODE_BYTES=208,

@@ -311,11 +311,15 @@ def _monitoring(p: Probe) -> None:
         monitoring.free_tool_id(tool)
     p.same("TS_TRACING", seen, [1])
     p.same("TS_TRACING", tracing.value, 0)
-    if layout.CODE_INSTRUMENTATION_VERSION:
-        target()
+    stale = p.word(id(code) + layout.CODE_INSTRUMENTATION_VERSION)
+    target()
+    if layout.EVAL_BREAKER_IN_INTERP:
+        now = p.word(p.pointed(p.thread_state, "TS_INTERP") + layout.INTERP_MONITORING_VERSION)
+    else:
+        p.same("INTERP_MONITORING_VERSION", layout.INTERP_MONITORING_VERSION, 0)
         now = p.word(p.thread_state + layout.EVAL_BREAKER_OFFSET) & ~0xFF
-        p.same("EVAL_BREAKER_OFFSET", now != 0, True)
-        p.word_is(id(code), "CODE_INSTRUMENTATION_VERSION", now)
+    p.same("CODE_INSTRUMENTATION_VERSION", now not in (0, stale), True)
+    p.word_is(id(code), "CODE_INSTRUMENTATION_VERSION", now)
 
 
 @probe("eval breaker")

@@ -5,10 +5,12 @@ Classes are made anew each time: what other code does to a class would show in i
 
 from __future__ import annotations
 
-from types import MethodType
+import ctypes
+from types import MethodType, ModuleType
 from typing import Any
 
 from .instances import INLINE_VALUES, values_address
+from .memory import symbol
 from .probing import Probe, probe
 
 
@@ -84,8 +86,31 @@ def _values(p: Probe, kind: Any, instance: Any, names: tuple[str, ...]) -> None:
 def _keys(p: Probe) -> None:
     for mapping, general in (({"one": 1, "two": 2}, False), ({"one": 1, 2: 3}, True), ({5: 6, 7: 8}, True), ({"x": object()}, False)):
         keys = p.pointed(id(mapping), "DICT_KEYS")
-        p.same("KEYS_GENERAL", p.bytes(keys + p.layout.KEYS_KIND, 1)[0] == p.layout.KEYS_GENERAL, general)
+        kind = p.layout.KEYS_GENERAL if general else p.layout.KEYS_STR
+        p.same("KEYS_KIND", p.bytes(keys + p.layout.KEYS_KIND, 1)[0], kind)
         p.word_is(keys, "KEYS_COUNT", len(mapping))
+        entries = keys + p.layout.KEYS_INDICES + (1 << p.bytes(keys + p.layout.KEYS_INDEX_BITS, 1)[0])
+        for k, (key, value) in enumerate(mapping.items() if not general else ()):
+            p.same("KEYS_INDICES", (p.word(entries + 16 * k), p.word(entries + 16 * k + 8)), (id(key), id(value)))
+
+
+@probe("watchers of dicts")
+def _watchers(p: Probe) -> None:
+    def call(name: str, *args: Any) -> int:
+        types = [ctypes.py_object if type(arg) is dict else ctypes.c_void_p for arg in args]
+        return int(ctypes.PYFUNCTYPE(ctypes.c_int, *types)((name, ctypes.pythonapi))(*args))
+
+    mapping = {"one": 1}
+    number = call("PyDict_AddWatcher", symbol("Py_IsInitialized"))  # never called: nothing changes meanwhile
+    try:
+        for bit, name in ((1 << number, "PyDict_Watch"), (0, "PyDict_Unwatch")):
+            call(name, number, mapping)
+            p.same("DICT_WATCHERS", p.bytes(id(mapping) + p.layout.DICT_WATCHERS, 1)[0], bit)
+        namespace = ModuleType("").__dict__
+        own = p.bytes(id(namespace) + p.layout.DICT_WATCHERS, 1)[0]
+        p.same("LAZY_IMPORTS_WATCHER", own, p.layout.LAZY_IMPORTS_WATCHER)
+    finally:
+        call("PyDict_ClearWatcher", number)
 
 
 @probe("slots")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...abi import LAYOUT, memory
+from ...abi import LAYOUT, memory, namespaces
 from ..registry import GuardFailed, op
 
 
@@ -37,6 +37,38 @@ def store_local(m: Any, o: int, slot: int) -> None:
     old = memory.read64(address)
     memory.write64(address, memory.owned_slot(o))
     memory.close_slot(old)
+
+
+@op("frame.namespace", "", "o", reads="frame")
+def namespace(m: Any) -> int:
+    """The namespace of a frame that is not a function's (borrowed; NULL otherwise)."""
+    return int(memory.read64(m.frame + LAYOUT.FRAME_LOCALS))
+
+
+@op("namespace.table_is", "o", "b", reads="names", imm="table watchers")
+def table_is(m: Any, o: int, table: int, watchers: int) -> bool:
+    """Whether the dict has the table of names at an address, and nobody but these watchers (a bit for each) watches it."""
+    return namespaces.is_table(o, table, watchers)
+
+
+@op("name.is_at", "", "b", reads="names", imm="name word")
+def name_is_at(m: Any, name: str, word: int) -> bool:
+    """Whether the word at an address, in a table that is in use, is the value of that name, and not NULL."""
+    return namespaces.is_entry(word, name)
+
+
+@op("name.get", "", "o", reads="names", imm="word")
+def name_get(m: Any, word: int) -> int:
+    """The value of a name, borrowed; its word is where `name.is_at` says."""
+    return int(memory.read64(word))
+
+
+@op("name.put", "o", "", writes="names ref", imm="word", consumes=(0,))
+def name_put(m: Any, o: int, word: int) -> None:
+    """Put o (not NULL; reference taken over) into the word of a name, then drop what it held: known to be harmless."""
+    old = memory.read64(word)
+    memory.write64(word, o)
+    memory.decref(old)
 
 
 @op("frame.take_local", "", "o", writes="frame ref", imm="slot")
