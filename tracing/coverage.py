@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Iterator
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 
 from .bytecode_table import HANDLERS, Handler, refusal
 from .opcodes import NAMES, VERSIONS
@@ -51,8 +51,10 @@ def called(handler: Handler) -> Iterator[str]:
         if id(function) in seen:
             continue
         seen.add(id(function))
+        home: object = None
         for is_global, name in names_in(function.__code__):
-            found = function.__globals__.get(name) if is_global else None
+            found = function.__globals__.get(name) if is_global else getattr(home, name, None)
+            home = found if isinstance(found, ModuleType) and found.__name__.startswith(package) else None
             if isinstance(found, FunctionType) and found.__module__.startswith(package):
                 work.append(found)
             elif not is_global:
