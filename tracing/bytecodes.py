@@ -10,6 +10,7 @@ from __future__ import annotations
 from . import (  # noqa: F401
     bytecodes_calls,
     bytecodes_containers,
+    bytecodes_displays,
     bytecodes_flow,
     bytecodes_numbers,
     bytecodes_slices,

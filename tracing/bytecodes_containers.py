@@ -189,6 +189,54 @@ def unpack_sequence(t: Translator, ins: Ins) -> None:
         t.push(item)
 
 
+@bytecode("UNPACK_EX")
+def unpack_ex(t: Translator, ins: Ins) -> None:
+    """Of lists and tuples: what the star takes becomes a list of its own."""
+    av = t.peek()
+    before, after = ins.arg & 0xFF, ins.arg >> 8
+    if isinstance(av, Tup):
+        if len(av.items) < before + after:
+            raise Leave("always_fails")
+        end = len(av.items) - after
+        middle = [settled(t, item) for item in av.items[before:end]]
+        first, last = av.items[:before], av.items[end:]
+        t.pop()
+        rest = t.emit("list.new", *[t.owned_value(item) for item in middle])
+        push_unpacked(t, first, rest, last)
+        return
+    kind = t.specialise(av, t.expected(0))
+    if kind not in (list, tuple) or not isinstance(av, Obj):
+        raise Leave("unsupported_operand_types", f"unpacking {kind}")
+    name = kind.__name__  # type: ignore[union-attr]
+    length = t.emit(f"{name}.len", av.value)
+    t.guard(t.emit("int.ge", length, t.const_i(before + after)))
+    t.drop_check(av)
+    end_at = t.emit("int.sub", length, t.const_i(after))
+    rest = t.emit("list.slice" if kind is list else "seq.slice", av.value, t.const_i(before), end_at)
+    t.emit("guard", t.emit("obj.is_null", rest), imm=(False,), state=t.retry_state())
+    if kind is tuple:
+        part, rest = rest, t.emit("call.closed", rest, imm=("PySequence_List", ()))
+        t.emit("obj.drop", part)
+        t.emit("guard", t.emit("obj.is_null", rest), imm=(False,), state=t.retry_state())
+    places = [t.const_i(k) for k in range(before)]
+    places += [t.emit("int.add", end_at, t.const_i(k)) for k in range(after)]
+    items: list[AV] = [Obj(t.emit(f"{name}.get", av.value, place), None, HEAP) for place in places]
+    t.pop()
+    if av.owner is OWNED:
+        for item in items:
+            t.own(item)
+    t.drop(av)
+    push_unpacked(t, items[:before], rest, items[before:])
+
+
+def push_unpacked(t: Translator, first: list[AV], rest: Value, last: list[AV]) -> None:
+    for item in reversed(last):
+        t.push(item)
+    t.push(Obj(rest, list, OWNED))
+    for item in reversed(first):
+        t.push(item)
+
+
 @bytecode("CONTAINS_OP")
 def contains_op(t: Translator, ins: Ins) -> None:
     item, container = t.peek(2), t.peek(1)

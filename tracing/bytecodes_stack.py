@@ -419,6 +419,16 @@ def load_attr(t: Translator, ins: Ins) -> None:
     )
 
 
+@bytecode("LOAD_SUPER_ATTR")
+def load_super_attr(t: Translator, ins: Ins) -> None:
+    name, as_method = t.frame.code.co_names[ins.arg >> 2], bool(ins.arg & 1)
+    function = t.peek(3)
+    if not isinstance(function, Const) or function.obj is not super:
+        raise Leave("unsupported_call", "super")
+    if not attributes.load_super(t, name, as_method):
+        attributes.load_by_super_object(t, name, lambda made: push_callable(t, made, as_method))
+
+
 @bytecode("STORE_ATTR")
 def store_attr(t: Translator, ins: Ins) -> None:
     name = t.frame.code.co_names[ins.arg]

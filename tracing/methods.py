@@ -7,12 +7,13 @@ from typing import Any
 from ..abi.instances import HEAP_TYPE
 
 METHOD_DESCRIPTOR = type(list.append)
+SLOT_WRAPPER = type(object.__init__)
 BUILTIN_TYPES = frozenset(
     {list, tuple, str, bytes, dict, set, frozenset, int, float, bool, complex, bytearray, range, slice}
 )
 
 
-_DICT, _MRO, _FLAGS, qualname = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__flags__", "__qualname__"))
+names_of, mro, _FLAGS, qualname = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__flags__", "__qualname__"))
 ABSENT: object = object()
 """What is found where there is nothing."""
 
@@ -20,8 +21,8 @@ ABSENT: object = object()
 def lookup(kind: type, name: str) -> Any:
     """What the type or the first of its bases has under that name, or ABSENT. Asks no class: `__mro__` and `__dict__` of a
     metaclass could run code."""
-    for base in _MRO(kind):
-        found = _DICT(base).get(name, ABSENT)
+    for base in mro(kind):
+        found = names_of(base).get(name, ABSENT)
         if found is not ABSENT:
             return found
     return ABSENT
@@ -30,6 +31,11 @@ def lookup(kind: type, name: str) -> Any:
 def is_static(kind: type) -> bool:
     """Whether nothing about the type can change, because C code made it at the start."""
     return not _FLAGS(kind) & HEAP_TYPE
+
+
+def flags(kind: type) -> int:
+    """The type's `tp_flags`."""
+    return int(_FLAGS(kind))
 
 
 def find(kind: type, name: str) -> object | None:

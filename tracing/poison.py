@@ -14,8 +14,10 @@ from .versions import CALL_NULL_FIRST
 POISON = Slot("poison")
 NONE = Slot("const", obj=None)
 NULL = Slot("null")
+NO_ARGUMENTS = Slot("const", obj=())
+NO_NAMES = Slot("const", obj={})
 
-WORDS = {"poison": POISON, "null": NULL, "none": NONE, "empty": Slot("const", obj=())}
+WORDS = {"poison": POISON, "null": NULL, "none": NONE, "empty": NO_ARGUMENTS}
 
 
 def poison_call(ins: Ins) -> tuple[str, ...]:
@@ -35,6 +37,9 @@ _POSITIONS = {"STORE_SUBSCR": 1, "STORE_ATTR": 1, "CONTAINS_OP": 1, "DELETE_SUBS
 
 def poison_operands(ins: Ins, count: int) -> tuple[Slot, ...]:
     """The `count` operands with which `ins` raises the stored exception when it is run again."""
+    if ins.op == "CALL_FUNCTION_EX":
+        first = (NULL, POISON) if CALL_NULL_FIRST else (POISON, NULL)
+        return (*first, NO_ARGUMENTS, NO_NAMES)[:count]
     if ins.op in ("CALL", "CALL_KW"):
         return tuple(WORDS[w] for w in poison_call(ins))
     if ins.op == "FOR_ITER":

@@ -28,7 +28,7 @@ from .code_flags import GENERATORS
 from .decode import CodeInfo, Ins, code_info
 from .methods import lookup
 from .profile import Kinds, ProfileStore
-from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NO_EVENT
+from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NAMES_ALWAYS, NO_EVENT
 
 OPERANDS: dict[str, int] = {
     "BINARY_OP": 2,
@@ -62,7 +62,23 @@ OPERANDS: dict[str, int] = {
     "FORMAT_SIMPLE": 1,
     "FORMAT_WITH_SPEC": 2,
     "CONVERT_VALUE": 1,
+    "SET_ADD": 1,
+    "MAP_ADD": 2,
+    "SET_UPDATE": 1,
+    "DICT_UPDATE": 1,
+    "DICT_MERGE": 1,
+    "CALL_FUNCTION_EX": 4,
+    "LOAD_SUPER_ATTR": 3,
+    "BEFORE_WITH": 1,
+    "LOAD_SPECIAL": 1,
+    "MATCH_SEQUENCE": 1,
+    "MATCH_MAPPING": 1,
+    "GET_LEN": 1,
+    "UNPACK_EX": 1,
 }
+DISPLAYS = {"BUILD_MAP": 2, "BUILD_SET": 1}
+MOST_OPERANDS = 16
+"""Of displays: the operands that are looked at."""
 CALLS = {"CALL": 2, "CALL_KW": 3}
 SUBSCRIPTS = frozenset({"BINARY_SUBSCR", "BINARY_OP", "STORE_SUBSCR"})
 BRANCHES = frozenset(
@@ -366,6 +382,10 @@ def operand_count(ins: Ins) -> int:
         return ins.arg + CALLS[ins.op]
     if ins.op == "FORMAT_VALUE":
         return 2 if ins.arg & 4 else 1
+    if ins.op == "CALL_FUNCTION_EX" and not NAMES_ALWAYS:
+        return 3 + (ins.arg & 1)
+    if ins.op in DISPLAYS and DISPLAYS[ins.op] * ins.arg <= MOST_OPERANDS:
+        return DISPLAYS[ins.op] * ins.arg
     return OPERANDS.get(ins.op, 0)
 
 

@@ -20,6 +20,12 @@ VERSION = sys.version_info[:2]
 CALL_NULL_FIRST = VERSION == (3, 12)
 """3.12 pushes NULL (or the method) before the callable; later versions push self-or-NULL after it."""
 
+UNHASHABLE_IS_NAMED = VERSION >= (3, 14)
+"""Whether a TypeError of a key's hash is replaced by one that names the key's type."""
+
+NAMES_ALWAYS = VERSION >= (3, 14)
+"""Whether CALL_FUNCTION_EX always has an operand for arguments by name (NULL if there are none)."""
+
 FOR_ITER_PAIR = VERSION >= (3, 15)
 """3.15 keeps two stack entries per loop: the iterator and NULL, or a sequence and an unboxed index."""
 
@@ -51,6 +57,14 @@ LAZY_IMPORT: type | None = getattr(types, "LazyImportType", None)
 """The type of what stands for a module in a namespace (3.15) until somebody loads the name."""
 
 _INTRINSICS_1 = tuple(getattr(dis, "_intrinsic_1_descs", ()))
+
+
+_SPECIAL_METHODS = ("__enter__", "__exit__", "__aenter__", "__aexit__")
+
+
+def special_method(ins: Ins) -> str:
+    """The name that LOAD_SPECIAL (3.14) looks up in a type."""
+    return _SPECIAL_METHODS[ins.arg]
 
 
 def intrinsic_1(ins: Ins) -> str:

@@ -72,6 +72,8 @@ def _values(p: Probe, kind: Any, instance: Any, names: tuple[str, ...]) -> None:
     p.same("VALUES_VALID", byte if layout.VALUES_IN_OBJECT else byte & 1, 1)
     p.same("VALUES_COUNT", p.bytes(where + layout.VALUES_COUNT, 1)[0], len(names))
     if layout.VALUES_IN_OBJECT:
+        empty = kind()  # where places are NULL, none looks like a flag
+        p.same("VALUES_VALID", p.bytes(values_address(id(empty), kind, layout, p.word) + layout.VALUES_VALID, 1)[0], 1)
         capacity = p.bytes(where + layout.VALUES_CAPACITY, 1)[0]
         order = list(p.bytes(places + 8 * capacity, len(names)))
     else:
