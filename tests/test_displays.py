@@ -318,7 +318,6 @@ PROGRAMS = [
 ]
 
 
-@pytest.mark.stress
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_nobody_sees(engine: Engine, program: Callable[[], Any]) -> None:
     nobody_sees(engine, program)

@@ -996,6 +996,27 @@ def test_instances_that_end_quietly(effort: str) -> None:
     assert found == [False, False, False, False, False, False, True, False, False, True, True, True]
 
 
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_dicts_and_sets_that_end_quietly(effort: str) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("obj.drop_is_safe", maker.input("o")))
+    native = Native(maker.graph, effort)
+    shared = Calm(1, 2)
+    named = vars(Calm(1, "x"))
+    quiet = [{}, {1: "x", "y": (2.5,)}, set(), {1, "x", (2,)}, {1: {2: {"z"}}}, dict.fromkeys(range(1000)), {None: Calm()}, named]
+    loud = [{1: Counted()}, {Counted(): 1}, {Counted()}, {1: {2: {3: {4: 5}}}}, {1: [shared, Counted()]}, {2: len}]
+    seen = {1, 2}
+    reference = weakref.ref(seen)
+    loud.append(seen)  # type: ignore[arg-type]
+    del named, seen
+    for ones, expected in ((quiet, True), (loud, False)):
+        while ones:
+            one = ones.pop()  # the only reference
+            maker.set(id(one))
+            assert native.run()[1] == [expected] == interpret(maker.graph)[1], one
+    assert reference() is None
+
+
 @pytest.mark.parametrize("drops", [1, 2, 3])
 def test_outlives(drops: int) -> None:
     maker = Maker()

@@ -318,7 +318,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     yield from engine_with(MODES[request.param])
 
 
-@pytest.mark.stress
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_nobody_sees(name: str, engine: Engine) -> None:
     plain, native = Run(PROGRAMS[name]), Run(PROGRAMS[name])

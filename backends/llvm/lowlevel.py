@@ -42,6 +42,7 @@ from typing import Any
 # Return type and argument types of the C functions in use: p pointer, l 64-bit, i 32-bit int, d double, v
 # nothing.
 SIGNATURES: dict[str, str] = {
+    "PyDict_Next": "ipppp",
     "PyErr_Clear": "v",
     "PyErr_ExceptionMatches": "ip",
     "PyErr_Format": "pppp",
@@ -72,6 +73,7 @@ SIGNATURES: dict[str, str] = {
     "pthread_sigmask": "iipp",
     "_PyEval_EvalFrameDefault": "pppi",
     "_PyObject_New": "pp",
+    "_PySet_NextEntry": "ipppp",
     "_Py_Dealloc": "vp",
 }
 

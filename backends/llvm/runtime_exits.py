@@ -852,6 +852,9 @@ def run_unwound(frame, ts, desc, buf, door):
 # -- values for compiled code
 
 
+SET_WEAKREFS: int = set.__weakrefoffset__  # type: ignore[attr-defined]
+
+
 @native
 def inline_values(obj, kind):
     """The places of an instance that has nothing but inline values and whose end runs no code itself: of a class without
@@ -896,6 +899,10 @@ def harmless(obj, depth):
     elif kind == c.PyTuple_Type:
         items = obj + LAYOUT.TUPLE_ITEMS
         n = ld64(obj + LAYOUT.OB_SIZE)
+    elif kind == c.PyDict_Type:
+        return dict_harmless(obj, depth - 1)
+    elif kind == c.PySet_Type:
+        return set_harmless(obj, depth - 1)
     else:
         items = inline_values(obj, kind)
         if items == 0:
@@ -908,6 +915,34 @@ def harmless(obj, depth):
             if harmless(item, depth - 1) == 0:
                 return 0
         i += 1
+    return 1
+
+
+@native
+def dict_harmless(obj, depth):
+    """Whether nobody watches the dict, and the ends of its keys and values would run no code."""
+    if ld8(obj + LAYOUT.DICT_WATCHERS):
+        return 0
+    at = alloca(24)
+    st64(at, 0)
+    while c.PyDict_Next(obj, at, at + 8, at + 16):
+        if harmless(ld64(at + 8), depth) == 0:
+            return 0
+        if harmless(ld64(at + 16), depth) == 0:
+            return 0
+    return 1
+
+
+@native
+def set_harmless(obj, depth):
+    """Whether nobody has a weak reference to the set, and the ends of its items would run no code."""
+    if ld64(obj + SET_WEAKREFS):
+        return 0
+    at = alloca(24)
+    st64(at, 0)
+    while c._PySet_NextEntry(obj, at, at + 8, at + 16):
+        if harmless(ld64(at + 8), depth) == 0:
+            return 0
     return 1
 
 

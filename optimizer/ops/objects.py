@@ -7,6 +7,7 @@ Object values are addresses. Whether a value is owned is the translator's knowle
 from __future__ import annotations
 
 import ctypes
+import weakref
 from typing import Any
 
 from ...abi import LAYOUT, instances, memory
@@ -139,13 +140,14 @@ def shared(m: Any, o: int) -> bool:
 
 HARMLESS = (int, float, bool, str, bytes, complex, type(None), range)
 DEPTH = 3
-"""Levels of lists and tuples that are looked into."""
+"""Levels of containers and instances that are looked into."""
 
 
 @op("obj.drop_is_safe", "o", "b", reads="ref list item")
 def drop_is_safe(m: Any, o: int) -> bool:
     """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
-    it is a list, a tuple or an instance of a plain class with such things, at most DEPTH deep."""
+    it is a list, a tuple, a dict, a set or an instance of a plain class with such things, at most DEPTH deep, and nobody is told of
+    its end."""
     return o == 0 or outlives(m, o, 1)
 
 
@@ -162,6 +164,11 @@ def harmless(obj: object, depth: int) -> bool:
         return True
     if depth > 0 and type(obj) in (list, tuple):
         return all(harmless(item, depth - 1) for item in obj)  # type: ignore[attr-defined]
+    if depth > 0 and type(obj) is dict:
+        watched = memory.read8(id(obj) + LAYOUT.DICT_WATCHERS)
+        return not watched and all(harmless(key, depth - 1) and harmless(value, depth - 1) for key, value in obj.items())
+    if depth > 0 and type(obj) is set:
+        return not weakref.getweakrefcount(obj) and all(harmless(item, depth - 1) for item in obj)
     values = instances.plain_values(id(obj)) if depth > 0 else None
     return values is not None and all(harmless(memory.object_at(one), depth - 1) for one in values if one)
 
