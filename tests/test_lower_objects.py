@@ -416,6 +416,82 @@ def test_new_instances(effort: str) -> None:
             assert made.one == 5 and not hasattr(made, "two")
 
 
+class Odd:
+    """A key that can do without a hash, and a context manager that can fail."""
+
+    def __init__(self, fails: bool) -> None:
+        self.fails = fails
+
+    def __hash__(self) -> int:
+        if self.fails:
+            raise LookupError("hash")
+        return 7
+
+    def enter(self) -> object:
+        if self.fails:
+            raise LookupError("enter")
+        return self, "entered"
+
+    def bind(self) -> object:
+        return self.enter
+
+
+def taken(address: int) -> object:
+    """The object whose reference was returned, which is given back."""
+    made = memory.object_at(address)
+    memory.decref(address)
+    return made
+
+
+def fails_with(native: Native, text: str) -> None:
+    with pytest.raises(LookupError, match=text):
+        native.run()
+    assert native.buffer[0] == 0
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("name", ["dict.new", "call.dict"])
+def test_new_dicts(name: str, effort: str) -> None:
+    good, bad, value = Odd(False), Odd(True), object()
+    for operands in ((), (1, value), ("a", value, 2, value, "a", None), (good, value, good, good), (good, value, bad, value)):
+        maker = Maker()
+        inputs = [maker.input("o") for _ in operands]
+        maker.set(*map(id, operands))
+        maker.exit(maker.emit(name, *inputs))
+        native = Native(maker.graph, effort)
+        before = [sys.getrefcount(one) for one in (good, bad, value)]
+        if bad in operands:
+            if name == "call.dict":
+                fails_with(native, "hash")
+            else:
+                assert native.run()[1] == [0]
+            assert [sys.getrefcount(one) for one in (good, bad, value)] == before
+            continue
+        for run in (native.run, lambda maker=maker: interpret(maker.graph)):  # type: ignore[misc]
+            made = taken(run()[1][0])
+            assert type(made) is dict and list(made.items()) == list(dict(zip(operands[::2], operands[1::2], strict=True)).items())
+            del made
+            assert [sys.getrefcount(one) for one in (good, bad, value)] == before
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_enter(effort: str) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("call.enter", maker.input("o"), maker.input("o"), maker.input("o")))
+    native = Native(maker.graph, effort)
+    enter, bind, failing = Odd.enter, Odd.bind, Odd(False)
+    for fails in (False, True):
+        for first, second in ((enter, bind), (bind, enter)):
+            failing.fails = fails
+            before = sys.getrefcount(failing)
+            maker.set(id(first), id(second), id(failing))
+            if fails:
+                fails_with(native, "enter")
+            for run in () if fails else (native.run, lambda: interpret(maker.graph)):
+                assert taken(run()[1][0]) == (second(failing), first(failing))
+            assert sys.getrefcount(failing) == before
+
+
 def test_every_operation_has_a_lowering_test() -> None:
     texts = [Path(__file__).with_name(name).read_text() for name in ("test_lower.py", "test_lower_objects.py", "test_arrays.py", "test_slices.py")]
     built = {"list.new", "tuple.new"}  # by test_new_sequences, from their kind
