@@ -193,6 +193,34 @@ def test_code_that_gets_hot_while_a_recording_is_ended(harness: Harness, monkeyp
     assert harness.run(f, 40) == 820 and len(harness.done) == 2
 
 
+@pytest.mark.parametrize("place", ["begin", "add"])
+def test_code_that_gets_hot_while_a_recording_is_begun(harness: Harness, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """The same at the other end, also where the code that waits has no frame of the recording below it."""
+    observer = harness.recorder.observer
+    original, answers = getattr(observer, place), []
+
+    def begin_another(*args: Any) -> Any:
+        frame = sys._getframe()
+        monkeypatch.undo()
+        root, harness.recorder.root = harness.recorder.root, 0
+        answers.append(harness.recorder.start(frame.f_code, memory.frame_address(frame), 0, 100, 1, harness.done.append))
+        harness.recorder.stop("nested")
+        harness.recorder.root = root
+        return original(*args)
+
+    monkeypatch.setattr(observer, place, begin_another)
+
+    def f(n: int) -> int:
+        t = 0
+        for i in range(n):
+            t += i
+        return t
+
+    assert harness.run(f, 40) == 780
+    assert answers == ["recording_lost"] and [r.reason for r in harness.done] == ["closed"] and harness.done[0].length > 5
+    assert harness.run(f, 40) == 780 and len(harness.done) == 2
+
+
 def test_branches(harness: Harness) -> None:
     def f(n: int) -> int:
         t = 0

@@ -123,6 +123,10 @@ class Log(Protocol):
     def events(self) -> list[tuple[int, CodeType, int]]: ...
 
 
+STARTING = "starting"
+"""The reason of a recording that is not under way yet; as with one that is being ended, no other is begun or ended meanwhile."""
+
+
 class Recording:
     """One stretch that was watched: where it began, why it ended, which codes were armed, and the observer's log. The log
     keeps the types that it names alive: recordings are not to be kept for long."""
@@ -222,10 +226,18 @@ class Recorder:
         self.root = frame
         self.thread = threading.get_ident()
         self.on_done = on_done
-        self.recording = Recording(code, until)
-        sys.monitoring.register_callback(self.tool_id, INSTRUCTION, self.observer.callback)
-        self.observer.begin(frame, code_info(code).real(until), rounds, limit, self.on_callee, self.on_end)
-        self.follow(code)
+        # Any function that begins may run the garbage collector, and with it code of the program that gets hot. Until the observer
+        # has begun it says how the recording before this one ended, so nobody may ask it.
+        recording = self.recording = Recording(code, until)
+        recording.reason = STARTING
+        try:
+            sys.monitoring.register_callback(self.tool_id, INSTRUCTION, self.observer.callback)
+            self.observer.begin(frame, code_info(code).real(until), rounds, limit, self.on_callee, self.on_end)
+            self.follow(code)
+        except BaseException:
+            self.recording = None
+            raise
+        recording.reason = ""
         return None
 
     def busy(self) -> bool:
