@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from .. import observing
 from ..abi import LAYOUT, AbiError, arrays, instances, memory
 from ..abi.pending import blocked_signals
-from .llvm import cache, lowlevel, runtime_doors, runtime_exits, runtime_recorder, runtime_state, runtime_watch
+from .llvm import cache, lowlevel, runtime_dicts, runtime_doors, runtime_exits, runtime_recorder, runtime_state, runtime_watch
 from .llvm import runtime_state as S
 from .llvm.jit import Jit
 from .llvm.lowlevel import NativeFunction
@@ -47,6 +47,8 @@ HELPERS: dict[str, NativeFunction] = {
     "box_bool": runtime_exits.box_bool,
     "harmless": runtime_exits.harmless,
     "part_harmless": runtime_exits.part_harmless,
+    "find_text": runtime_dicts.find_text,
+    "find_int": runtime_dicts.find_int,
     "take": runtime_exits.helper_take,
     "drop": runtime_exits.helper_drop,
     "run_exit": runtime_exits.run_exit,
@@ -113,7 +115,7 @@ CELLS = {
     "native_edges": S.N_NATIVE_EDGES,
     "never": S.NEVER,
 }
-ROUTINES = ("harmless", "part_harmless")
+ROUTINES = ("harmless", "part_harmless", "find_text", "find_int")
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {
     "hot_loop": S.HOOK_LOOP,

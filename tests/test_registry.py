@@ -10,7 +10,7 @@ from jitcore.optimizer import ops as _ops  # noqa: F401  (fills the registry)
 from jitcore.optimizer.ir import REPRS
 from jitcore.optimizer.registry import OPS, OpInfo
 
-DOMAINS = {"attr", "names", "shape", "frame", "list", "item", "field", "ref", "any", "alloc"}
+DOMAINS = {"attr", "names", "dict", "shape", "frame", "list", "item", "field", "ref", "any", "alloc"}
 
 
 @pytest.mark.parametrize("info", OPS.values(), ids=list(OPS))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from ..optimizer.ops.lists import ATOMS
+from . import mappings
 from .arrays import load_item, observed_code, store_item
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed, closed_status, compare, known_kind, may_be_atoms
@@ -58,6 +59,8 @@ def subscript(t: Translator, ins: Ins) -> None:
         t.drop(container)
         t.push(item)
         return
+    if kind is dict and mappings.load(t, container, key):
+        return
     code = observed_code(t, kind)
     if code and load_item(t, container, key, code):
         return
@@ -92,6 +95,8 @@ def store_subscript(t: Translator, ins: Ins) -> None:
             t.emit("obj.drop", t.emit("list.set", base, at, t.owned_value(value)))
         t.drop(key)
         t.drop(container)
+        return
+    if kind is dict and mappings.store(t, container, key, value):
         return
     code = observed_code(t, kind)
     if code and store_item(t, container, key, value, code):
@@ -263,7 +268,7 @@ FEW = 8
 
 
 def contains(t: Translator, item: AV, container: AV) -> Value | None:
-    """Membership of a number that needs no object: in a range of unit steps, in a few constants of its own type."""
+    """Membership that needs no call: of a number in a range of unit steps or in a few constants of its own type, of a key in a dict."""
     if isinstance(container, Range) and t.known.get(container.step) == 1:
         number = t.number(item, t.expected(0))
         if number is not None and number.repr != "f":
@@ -280,6 +285,9 @@ def contains(t: Translator, item: AV, container: AV) -> Value | None:
                 same = compare(t, "==", number, Num(t.const_f(member) if wanted is float else t.const_i(member)))
                 found = t.emit("bool.or", found, same)
             return found
+    if known_kind(t, container, t.expected(1)) is dict:
+        value = mappings.find(t, container, item, 0)
+        return t.emit("bool.not", t.emit("obj.is_null", value)) if value is not None else None
     return None
 
 

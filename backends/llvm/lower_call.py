@@ -76,53 +76,6 @@ def vectorcall(e: Emitter, callable_: str, args: list[str], names: Any = None) -
     return e.let(f"call ptr {function}(ptr {callable_}, ptr {first}, i64 {count}, ptr {keywords})")
 
 
-@lowering("dict.new")
-def dict_new(e: Emitter, op: Op, *operands: str) -> str:
-    made = dict_of(e, operands)
-    forget_error(e, e.let(f"icmp eq ptr {made}, null"))
-    return made
-
-
-@lowering("call.dict")
-def call_dict(e: Emitter, op: Op, *operands: str) -> str:
-    return dict_of(e, operands)
-
-
-def dict_of(e: Emitter, operands: tuple[str, ...]) -> str:
-    """The operands are laid out as arguments are."""
-    e.argument_slots = max(e.argument_slots, len(operands) + 1)
-    for n, operand in enumerate(operands):
-        e.store("ptr", operand, "%args", 8 * n, "buf")
-    new, put = e.function("PyDict_New", "ptr", ""), e.function("PyDict_SetItem", "i32", "ptr, ptr, ptr")
-    e.helpers["jc_dict"] = f"""define internal ptr @jc_dict(ptr %pairs, i64 %words) nounwind noinline {{
-entry:
-  %made = call ptr {new}()
-  %none = icmp eq ptr %made, null
-  br i1 %none, label %failed, label %head
-head:
-  %at = phi i64 [0, %entry], [%next, %body]
-  %more = icmp slt i64 %at, %words
-  br i1 %more, label %body, label %done
-body:
-  %at.key = getelementptr ptr, ptr %pairs, i64 %at
-  %at.value = getelementptr ptr, ptr %at.key, i64 1
-  %key = load ptr, ptr %at.key
-  %value = load ptr, ptr %at.value
-  %status = call i32 {put}(ptr %made, ptr %key, ptr %value)
-  %next = add i64 %at, 2
-  %bad = icmp slt i32 %status, 0
-  br i1 %bad, label %drop, label %head
-drop:
-  call void {e.function("Py_DecRef", "void", "ptr")}(ptr %made)
-  br label %failed
-failed:
-  ret ptr null
-done:
-  ret ptr %made
-}}"""
-    return e.let(f"call ptr @jc_dict(ptr %args, i64 {len(operands)})")
-
-
 @lowering("call.enter")
 def call_enter(e: Emitter, op: Op, enter: str, bind: str, manager: str) -> str:
     call, drop = e.function("PyObject_CallOneArg", "ptr", "ptr, ptr"), e.function("Py_DecRef", "void", "ptr")

@@ -161,6 +161,7 @@ class Layout:
     TYPE_FINALIZE: int = 392
     DICT_WORD: int = -24  # of instances: their dict or NULL; on 3.12, if it is odd, one less than the address of their values
     WEAKREFS_WORD: int = -32  # of instances: the first weak reference to them, or NULL
+    KEYS_SIZE_BITS: int = 8  # of dict keys: the logarithm of the number of indices (a byte)
     KEYS_INDEX_BITS: int = 9  # of dict keys: the logarithm of the size in bytes of the indices (a byte)
     KEYS_KIND: int = 10  # a byte
     KEYS_GENERAL: int = 0  # the kind of keys that are not all str

@@ -6,6 +6,7 @@ Classes are made anew each time: what other code does to a class would show in i
 from __future__ import annotations
 
 import ctypes
+import sys
 from types import MethodType, ModuleType
 from typing import Any
 
@@ -94,6 +95,23 @@ def _keys(p: Probe) -> None:
         entries = keys + p.layout.KEYS_INDICES + (1 << p.bytes(keys + p.layout.KEYS_INDEX_BITS, 1)[0])
         for k, (key, value) in enumerate(mapping.items() if not general else ()):
             p.same("KEYS_INDICES", (p.word(entries + 16 * k), p.word(entries + 16 * k + 8)), (id(key), id(value)))
+
+
+@probe("lookups in dicts")
+def _lookups(p: Probe) -> None:
+    """Keys are where the hash says: tables with indices of one and of two bytes."""
+    layout = p.layout
+    for size in (3, 100, 300):
+        mapping = {k: object() for k in range(size)}
+        keys = p.pointed(id(mapping), "DICT_KEYS")
+        bits, index_bits = p.bytes(keys + layout.KEYS_SIZE_BITS, 1)[0], p.bytes(keys + layout.KEYS_INDEX_BITS, 1)[0]
+        p.same("KEYS_SIZE_BITS", size <= 1 << bits <= 4 * size + 8, True)
+        indices, width = keys + layout.KEYS_INDICES, 1 << index_bits - bits
+        for key in (0, size // 2, size - 1):  # each has the place of its hash: they came in order
+            index = int.from_bytes(p.bytes(indices + width * key, width), sys.byteorder)
+            entry = indices + (1 << index_bits) + 24 * index
+            found = p.word(entry), p.word(entry + 16)
+            p.same("KEYS_SIZE_BITS", found, (key, id(mapping[key])))
 
 
 @probe("watchers of dicts")

@@ -67,26 +67,6 @@ def call_vector(m: Any, callable_: int, *args: Any) -> int:
     return int(m.vectorcall(callable_, operands, kwnames))
 
 
-@op("dict.new", "o*", "o", writes="alloc")
-def dict_new(m: Any, *operands: int) -> int:
-    """A new dict of key, value, key, value ..., whose keys run no Python code. NULL with the exception cleared if it fails."""
-    made = call_dict(m, *operands)
-    if made == 0:
-        m.clear_error()
-    return made
-
-
-@op("call.dict", "o*", "o", writes="any")
-def call_dict(m: Any, *operands: int) -> int:
-    """A new dict of key, value, key, value ...; NULL with an exception set."""
-    made = int(m.capi("PyDict_New", [], ()))
-    for key, value in zip(operands[::2], operands[1::2], strict=True):
-        if made and m.capi_status("PyDict_SetItem", [made, key, value], ()) < 0:
-            m.drop(made)
-            return 0
-    return made
-
-
 @op("call.enter", "ooo", "o", writes="any")
 def call_enter(m: Any, enter: int, bind: int, manager: int) -> int:
     """(bind(manager), enter(manager)), called in the other order: a new tuple, or NULL with an exception set."""

@@ -1,0 +1,79 @@
+"""Dicts: the lookups are routines of the runtime that only read, displays a function of the module."""
+
+from __future__ import annotations
+
+from ...abi import LAYOUT
+from ...optimizer.ir import Op
+from .lower_base import Emitter, lowering
+from .lower_call import forget_error
+
+
+@lowering("dict.new")
+def dict_new(e: Emitter, op: Op, *operands: str) -> str:
+    made = dict_of(e, operands)
+    forget_error(e, e.let(f"icmp eq ptr {made}, null"))
+    return made
+
+
+@lowering("call.dict")
+def call_dict(e: Emitter, op: Op, *operands: str) -> str:
+    return dict_of(e, operands)
+
+
+def dict_of(e: Emitter, operands: tuple[str, ...]) -> str:
+    """The operands are laid out as arguments are."""
+    e.argument_slots = max(e.argument_slots, len(operands) + 1)
+    for n, operand in enumerate(operands):
+        e.store("ptr", operand, "%args", 8 * n, "buf")
+    new, put = e.function("PyDict_New", "ptr", ""), e.function("PyDict_SetItem", "i32", "ptr, ptr, ptr")
+    e.helpers["jc_dict"] = f"""define internal ptr @jc_dict(ptr %pairs, i64 %words) nounwind noinline {{
+entry:
+  %made = call ptr {new}()
+  %none = icmp eq ptr %made, null
+  br i1 %none, label %failed, label %head
+head:
+  %at = phi i64 [0, %entry], [%next, %body]
+  %more = icmp slt i64 %at, %words
+  br i1 %more, label %body, label %done
+body:
+  %at.key = getelementptr ptr, ptr %pairs, i64 %at
+  %at.value = getelementptr ptr, ptr %at.key, i64 1
+  %key = load ptr, ptr %at.key
+  %value = load ptr, ptr %at.value
+  %status = call i32 {put}(ptr %made, ptr %key, ptr %value)
+  %next = add i64 %at, 2
+  %bad = icmp slt i32 %status, 0
+  br i1 %bad, label %drop, label %head
+drop:
+  call void {e.function("Py_DecRef", "void", "ptr")}(ptr %made)
+  br label %failed
+failed:
+  ret ptr null
+done:
+  ret ptr %made
+}}"""
+    return e.let(f"call ptr @jc_dict(ptr %args, i64 {len(operands)})")
+
+
+@lowering("dict.find_text")
+def find_text(e: Emitter, op: Op, o: str, key: str) -> str:
+    routine = e.routine("jc_find_text", "i64", "ptr, ptr")
+    return e.let(f"inttoptr i64 {e.let(f'call i64 {routine}(ptr {o}, ptr {key}) memory(read)')} to ptr")
+
+
+@lowering("dict.find_int")
+def find_int(e: Emitter, op: Op, o: str, key: str) -> str:
+    routine = e.routine("jc_find_int", "i64", "ptr, i64")
+    return e.let(f"inttoptr i64 {e.let(f'call i64 {routine}(ptr {o}, i64 {key}) memory(read)')} to ptr")
+
+
+@lowering("dict.unwatched")
+def unwatched(e: Emitter, op: Op, o: str) -> str:
+    watchers = e.let(f"load i8, ptr {e.at(o, LAYOUT.DICT_WATCHERS)}")
+    return e.let(f"icmp eq i8 {watchers}, 0")
+
+
+@lowering("dict.put")
+def put(e: Emitter, op: Op, o: str, key: str, value: str) -> str:
+    function = e.function("PyDict_SetItem", "i32", "ptr, ptr, ptr")
+    return e.let(f"sext i32 {e.let(f'call i32 {function}(ptr {o}, ptr {key}, ptr {value})')} to i64")

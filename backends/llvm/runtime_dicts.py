@@ -1,0 +1,96 @@
+"""Lookups in dicts, for keys whose hash and equality are known to run no code: exact strings, and ints of one word.
+
+CPython's own lookup may call `__eq__` of a key in the table that has the same hash, so calling it needs a true frame. This one looks at
+the table itself (Objects/dictobject.c and pycore_dict.h: open addressing with perturbation, indices of one to eight bytes, entries behind
+them) and, where such a key comes up, says that it cannot tell.
+"""
+
+# ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from ...abi import LAYOUT
+from .lowlevel import alloca, c, ld8, ld16, ld32, ld64, native
+from .runtime_exits import long_value
+
+INT_HASH_END = (1 << 61) - 1  # sys.hash_info.modulus: smaller ints are their own hash, but for -1
+
+
+@native
+def find_text(mapping, key):
+    """What an exact dict has under an exact str: a borrowed reference, 0 if nothing, NotImplemented where it cannot be told."""
+    hash = ld64(key + LAYOUT.STR_HASH)
+    if hash == -1:
+        hash = c.PyObject_Hash(key)
+    return find(mapping, hash, key, 0)
+
+
+@native
+def find_int(mapping, n):
+    """The same under an int."""
+    if n >= INT_HASH_END or n <= -INT_HASH_END:
+        return c._Py_NotImplementedStruct
+    hash = n
+    if n == -1:
+        hash = -2
+    return find(mapping, hash, 0, n)
+
+
+@native
+def find(mapping, hash, key, n):
+    """`key` is the str, or 0 where the int `n` is looked for."""
+    keys = ld64(mapping + LAYOUT.DICT_KEYS)
+    kind = ld8(keys + LAYOUT.KEYS_KIND)
+    if kind == LAYOUT.KEYS_SPLIT:
+        return c._Py_NotImplementedStruct
+    ok = alloca(8)
+    bits = ld8(keys + LAYOUT.KEYS_SIZE_BITS)
+    index_bits = ld8(keys + LAYOUT.KEYS_INDEX_BITS)
+    mask = (1 << bits) - 1
+    width = index_bits - bits
+    indices = keys + LAYOUT.KEYS_INDICES
+    entries = indices + (1 << index_bits)
+    perturb = hash
+    at = hash & mask
+    while 1:
+        if width == 0:
+            index = ld8(indices + at)
+            if index >= 128:
+                index -= 256
+        elif width == 1:
+            index = ld16(indices + 2 * at)
+            if index >= 32768:
+                index -= 65536
+        elif width == 2:
+            index = ld32(indices + 4 * at)
+        else:
+            index = ld64(indices + 8 * at)
+        if index == -1:
+            return 0
+        if index >= 0:
+            if kind == LAYOUT.KEYS_GENERAL:
+                entry = entries + 24 * index
+                found_hash = ld64(entry)
+                found = ld64(entry + 8)
+                value = ld64(entry + 16)
+            else:
+                entry = entries + 16 * index
+                found = ld64(entry)
+                found_hash = ld64(found + LAYOUT.STR_HASH)
+                value = ld64(entry + 8)
+            if found == key:
+                return value
+            if found_hash == hash:
+                if key:
+                    if ld64(found + LAYOUT.OB_TYPE) != c.PyUnicode_Type:
+                        return c._Py_NotImplementedStruct
+                    if c.PyUnicode_Compare(found, key) == 0:
+                        return value
+                else:
+                    if ld64(found + LAYOUT.OB_TYPE) != c.PyLong_Type:
+                        return c._Py_NotImplementedStruct
+                    if long_value(found, ok) == n and ld64(ok):
+                        return value
+        perturb = (perturb >> 5) & ((1 << 59) - 1)
+        at = (at * 5 + perturb + 1) & mask

@@ -1,0 +1,191 @@
+"""Items of dicts by strings and ints, looked up natively: tables of all sizes, hashes that meet, keys of other types among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from engine_modes import MODES, engine_with, nobody_sees
+from test_displays import Item, Key, lines
+from test_lower import EFFORTS, Maker, agree
+
+from jitcore import Engine
+
+MODULUS = (1 << 61) - 1
+
+
+@pytest.fixture(params=MODES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    yield from engine_with(MODES[request.param])
+
+
+class Same:
+    """A key with the hash of another."""
+
+    def __init__(self, one: object) -> None:
+        self.one = one
+
+    def __hash__(self) -> int:
+        return hash(self.one)
+
+
+class Word(str):
+    __slots__ = ()
+
+
+def tables() -> list[dict[Any, Any]]:
+    """Dicts whose values are None or text, so that nothing dies with them."""
+    removed = dict.fromkeys(range(-5, 3000), "x")
+    for k in range(0, 3000, 3):
+        del removed[k]
+    shared: Any = type("Shared", (), {})()
+    shared.one = shared.two = "x"
+    return [
+        {},
+        {"one": None, "two": "x"},
+        {1: "x", -1: None, -2: "y", 0: "z"},
+        {1: "x", "one": "y", None: "z", 2.5: None},
+        {MODULUS + 1: "big", 1 << 100: "bigger", -(1 << 63): "least"},
+        {1 + MODULUS: "big", 1: "x"},
+        {1 + MODULUS: "big"},
+        dict.fromkeys(map(str, range(300)), "x"),
+        {k * 1024: str(k) for k in range(100)},
+        dict.fromkeys(range(70_000), "x"),
+        {Same(1): "same"},
+        {1: "x", Same(7): "same"},
+        {Word("one"): "word", "two": "x"},
+        {True: "bool", 2.0: "float", False: "no"},
+        {"o" + "ne": "x", b"one": "y"},
+        removed,
+        vars(shared),
+    ]
+
+
+@pytest.mark.parametrize("key", [0, 1, -1, -2, 7, 2, 299, 2999, 3000, 1024 * 99, MODULUS, -MODULUS, MODULUS + 1, -(1 << 63)])
+def test_find_int(key: int) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("dict.find_int", maker.input("o"), maker.input("i")))
+    kept = tables()
+    agree(maker, [(id(table), key) for table in kept if plain(table, key)], EFFORTS)
+
+
+def plain(table: dict[Any, Any], key: object) -> bool:
+    """Whether the order of keys with the same hash makes no difference to what is found."""
+    return not (key in table and any(hash(k) == hash(key) and type(k) is not type(key) for k in table))
+
+
+@pytest.mark.parametrize("key", ["one", "two", "299", "missing", "", "ünïcödé"])
+def test_find_text(key: str) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("dict.find_text", maker.input("o"), maker.input("o")))
+    fresh = "".join(list(key))  # another object, whose hash nobody has asked for
+    kept = tables()
+    agree(maker, [(id(table), id(one)) for table in kept for one in (key, fresh) if plain(table, key)], EFFORTS)
+
+
+def words() -> Any:
+    counts: dict[str, Any] = {}
+    out: list[Any] = []
+    text = "the cat and the dog and the bird " * 6
+    for k, word in enumerate(text.split()):
+        if word in counts:
+            counts[word] += 1
+        else:
+            counts[word] = 1
+        out.append(counts.get(word, 0) + counts.get(word + "s", 0.5))
+        out.append(counts.get("x" * (k % 3)))
+        try:
+            out.append(counts[word[1:]])
+        except KeyError as error:
+            out.append((repr(error), lines(error)))
+    return out, list(counts.items())
+
+
+def numbers() -> Any:
+    memo: dict[int, Any] = {}
+    out: list[Any] = []
+    for i in range(200):
+        memo[i * i % 50] = i
+        memo[-i] = Item(i) if i % 40 == 39 else i * 0.5
+        if i + 1 not in memo:
+            memo[i + 1] = [i]
+        out.append((memo.get(i % 7), memo.get(-1 - i, memo), memo[-i], 3 * i in memo))
+        if i % 60 == 59:
+            memo.clear()
+            memo[-i] = None
+    return len(out), out[::20], memo
+
+
+def odd_keys() -> Any:
+    table: dict[Any, Any] = {Key(0): "key", 4: "four", "s": 1, 2.0: "two", True: "yes"}
+    out: list[Any] = []
+    for i in range(150):
+        table[i % 9] = i
+        table[Key(i % 9)] = -i
+        table[str(i % 5)] = i
+        out.append((table.get(i % 12), table.get(2), table[1], Word("s") in table, i % 3 in table))
+        if i % 50 == 49:
+            table.pop(4, None)
+    return out, [(repr(k), v) for k, v in table.items()]
+
+
+def instances() -> Any:
+    out: list[Any] = []
+    one = Item(0)
+    space = vars(one)
+    for i in range(150):
+        one.n = i
+        space["n"] += 1
+        space["m"] = one.n
+        out.append((space["n"], space.get("m"), "k" in space, globals()["Item"] is Item))
+        if i % 30 == 29:
+            one.k = i  # type: ignore[attr-defined]
+            del one.k  # type: ignore[attr-defined]
+    return out
+
+
+class Told:
+    ends: list[Any] = []
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __del__(self) -> None:
+        Told.ends.append((self.n, sum(table)))
+
+
+table: dict[int, Any] = {}
+
+
+def destructors() -> Any:
+    Told.ends.clear()
+    table.clear()
+    for i in range(150):
+        table[i % 7] = Told(i) if i % 3 == 0 else i
+        if i % 10 == 9:
+            del table[i % 7]
+    table.clear()
+    return list(Told.ends)
+
+
+def nested() -> Any:
+    grid: dict[str, dict[int, Any]] = {"a": {}, "b": {}}
+    total = 0.0
+    for i in range(200):
+        row = grid["a" if i % 2 else "b"]
+        row[i % 11] = row.get(i % 11, 0) + 1
+        grid["a"][i] = total
+        total += row[i % 11] * 0.5
+        changed = grid["b"]
+        grid["b"] = {**changed}
+        total += len(changed)
+    return total, grid
+
+
+PROGRAMS = [words, numbers, odd_keys, instances, destructors, nested]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
+def test_nobody_sees(engine: Engine, program: Callable[[], Any]) -> None:
+    nobody_sees(engine, program)

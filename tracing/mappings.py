@@ -1,0 +1,111 @@
+"""Dicts: items by exact strings and ints, which are looked up without a frame (`optimizer/ops/dicts.py`).
+
+Keys of other types, and dicts where the lookup cannot tell, are left to the generic operation or to the interpreter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..optimizer.ir import Value
+from . import names
+from .bytecodes_numbers import as_int, known_kind
+from .intrinsics import method
+from .values import AV, HEAP, OWNED, Const, Obj
+
+if TYPE_CHECKING:
+    from .translate import Translator
+
+
+def find(t: Translator, mapping: AV, key: AV, position: int) -> Value | None:
+    """What the exact dict has under the key (operand `position` of the bytecode): borrowed, NULL where there is nothing. None for keys
+    that are not looked up here."""
+    kind = known_kind(t, key, t.expected(position))
+    number = None
+    if kind is int:
+        number = t.number(key, {int})
+    if kind is not str and number is None:
+        return None
+    t.ensure_type(mapping, dict)
+    if number is None:
+        t.ensure_type(key, str)
+    names.sync(t)  # it may be the namespace
+    base = t.boxed(mapping)
+    if number is not None:
+        found = t.emit("dict.find_int", base, as_int(t, number))
+    else:
+        found = t.emit("dict.find_text", base, t.boxed(key))
+    t.guard(t.emit("obj.is", found, t.const_o(NotImplemented)), False)
+    return found
+
+
+def load(t: Translator, mapping: AV, key: AV) -> bool:
+    """mapping[key], both on top of the stack."""
+    found = find(t, mapping, key, 1)
+    if found is None:
+        return False
+    t.guard(t.emit("obj.is_null", found), False)
+    push_found(t, Obj(found, None, HEAP), [mapping, key])
+    return True
+
+
+def push_found(t: Translator, item: Obj, operands: list[AV]) -> None:
+    """The operands on top of the stack give way to what the first of them holds."""
+    t.drop_check(*operands)
+    expected = t.expected_results()
+    if len(expected) == 1 and next(iter(expected)) in (bool, list, tuple, str, dict):
+        t.specialise(item, expected)
+    for _ in operands:
+        t.pop()
+    container = operands[0]
+    if isinstance(container, Obj) and container.owner is OWNED:
+        t.own(item)
+    for av in reversed(operands):
+        t.drop(av)
+    t.push(item)
+
+
+@method(dict.get)
+def get(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    """mapping.get(key, default), with a default that is an object already."""
+    if not 2 <= len(args) <= 3 or t.type_of(args[0]) is not dict or not isinstance(args[0], Obj):
+        return False
+    default = args[2] if len(args) == 3 else Const(None)
+    if not isinstance(default, Obj | Const):
+        return False
+    found = find(t, args[0], args[1], t.expected_operands() - len(args) + 1)
+    if found is None:
+        return False
+    t.drop_check(*args)
+    missing = t.emit("obj.is_null", found)
+    result = t.emit("obj.select", missing, t.boxed(default), found)
+    t.emit("obj.incref", result)
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    for av in reversed(args):
+        t.drop(av)
+    t.push(Obj(result, None, OWNED))
+    return True
+
+
+def store(t: Translator, mapping: AV, key: AV, value: AV) -> bool:
+    """mapping[key] = value: below the two on the stack."""
+    old = find(t, mapping, key, 2)
+    if old is None:
+        return False
+    t.reject_hidden(value)
+    base = t.boxed(mapping)
+    t.guard(t.emit("dict.unwatched", base))
+    t.guard(t.emit("obj.drop_is_safe", old))
+    t.drop_check(mapping, key)
+    t.promote_heap()
+    for _ in range(3):
+        t.pop()
+    kept = t.owned_value(value)
+    name = t.owned_value(t.dup(key))
+    status = t.emit("dict.put", base, name, kept)
+    t.emit("obj.drop", name)  # the dict has references of its own
+    t.emit("obj.drop", kept)
+    t.drop(key)
+    t.drop(mapping)
+    t.raised(t.emit("int.lt", status, t.const_i(0)), True, 3)
+    return True
