@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from engine_modes import MODES, engine_with, nobody_sees
 from test_displays import Item, Key, lines
-from test_lower import EFFORTS, Maker, agree
+from test_lower import EFFORTS, Maker, Native, agree, interpret
 
 from jitcore import Engine
 
@@ -189,3 +190,20 @@ PROGRAMS = [words, numbers, odd_keys, instances, destructors, nested]
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_nobody_sees(engine: Engine, program: Callable[[], Any]) -> None:
     nobody_sees(engine, program)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_put(effort: str) -> None:
+    maker = Maker()
+    o, key, value = maker.input("o"), maker.input("o"), maker.input("o")
+    maker.exit(maker.emit("dict.put", o, key, value), maker.emit("dict.unwatched", o))
+    native = Native(maker.graph, effort)
+    new = object()
+    for run in (native.run, lambda: interpret(maker.graph)):
+        mapping: dict[Any, Any] = {"a": 1}
+        before = sys.getrefcount(new)
+        for name in ("a", 5 << 70, "b"):
+            maker.set(id(mapping), id(name), id(new))
+            assert run()[1] == [0, 1]
+        assert sys.getrefcount(new) == before + 3
+        assert list(mapping) == ["a", 5 << 70, "b"] and set(mapping.values()) == {new}
