@@ -53,11 +53,11 @@ INSIDE = {
 }
 """What the parts may be. No code may run when an exit makes an iterator, so these hold known built-in ones."""
 POISON = ("null", "poison", "none", "empty")
-OBSERVABLE = frozenset({"any", "list", "item", "field", "attr"})
+OBSERVABLE = frozenset({"any", "dict", "list", "item", "field", "attr"})
 QUIET = frozenset({"poll"})
 BORROWED = frozenset(
     {
-        "door.arg", "field.o", "frame.local", "frame.namespace", "frame.stack", "name.get", "instance.get",
+        "dict.find_int", "dict.find_text", "door.arg", "field.o", "frame.local", "frame.namespace", "frame.stack", "name.get", "instance.get",
         "list.get", "slot.get", "tuple.get", "values.get",
     }
 )

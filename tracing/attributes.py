@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from ..abi import instances
 from ..optimizer.ir import Value
 from ..records import dataclass
-from .methods import ABSENT, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_static, lookup, mro, names_of
+from .methods import ABSENT, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_static, lookup, lookup_behind, mro
 from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
@@ -199,16 +199,6 @@ def enclosing_class(t: Translator) -> type | None:
     except ValueError:
         return None
     return held if isinstance(held, type) else None
-
-
-def lookup_behind(kind: type, base: type, name: str) -> object:
-    """What the bases of the type that come after `base` have under that name, or ABSENT."""
-    order = mro(kind)
-    for one in order[order.index(base) + 1 :]:
-        found = names_of(one).get(name, ABSENT)
-        if found is not ABSENT:
-            return found
-    return ABSENT
 
 
 def load_by_super_object(t: Translator, name: str, arrange: Callable[[AV], None]) -> None:

@@ -51,13 +51,7 @@ def subscript(t: Translator, ins: Ins) -> None:
                 t.number(item, expected)
         elif len(expected) == 1 and next(iter(expected)) in (bool, list, tuple, str):
             t.specialise(item, expected)
-        t.pop()
-        t.pop()
-        if isinstance(container, Obj) and container.owner is OWNED:
-            t.own(item)
-        t.drop(key)
-        t.drop(container)
-        t.push(item)
+        mappings.push_item(t, item, container, key)
         return
     if kind is dict and mappings.load(t, container, key):
         return
@@ -184,14 +178,19 @@ def unpack_sequence(t: Translator, ins: Ins) -> None:
     name = kind.__name__  # type: ignore[union-attr]
     t.guard(t.emit("int.eq", t.emit(f"{name}.len", av.value), t.const_i(ins.arg)))
     t.drop_check(av)
-    items: list[AV] = [Obj(t.emit(f"{name}.get", av.value, t.const_i(k)), None, HEAP) for k in range(ins.arg)]
+    for item in reversed(take_items(t, av, name, [t.const_i(k) for k in range(ins.arg)])):
+        t.push(item)
+
+
+def take_items(t: Translator, av: Obj, name: str, places: list[Value]) -> list[AV]:
+    """The list or tuple on top of the stack (`name`) gives way to its items at these places, which are left to be pushed."""
+    items: list[AV] = [Obj(t.emit(f"{name}.get", av.value, place), None, HEAP) for place in places]
     t.pop()
     if av.owner is OWNED:
         for item in items:
             t.own(item)
     t.drop(av)
-    for item in reversed(items):
-        t.push(item)
+    return items
 
 
 @bytecode("UNPACK_EX")
@@ -225,12 +224,7 @@ def unpack_ex(t: Translator, ins: Ins) -> None:
         t.emit("guard", t.emit("obj.is_null", rest), imm=(False,), state=t.retry_state())
     places = [t.const_i(k) for k in range(before)]
     places += [t.emit("int.add", end_at, t.const_i(k)) for k in range(after)]
-    items: list[AV] = [Obj(t.emit(f"{name}.get", av.value, place), None, HEAP) for place in places]
-    t.pop()
-    if av.owner is OWNED:
-        for item in items:
-            t.own(item)
-    t.drop(av)
+    items = take_items(t, av, name, places)
     push_unpacked(t, items[:before], rest, items[before:])
 
 

@@ -162,21 +162,17 @@ def set_update(t: Translator, ins: Ins) -> None:
     fill(t, "_PySet_Update", lent(t, 1 + ins.arg, set), 1)
 
 
-@bytecode("DICT_UPDATE")
-def dict_update(t: Translator, ins: Ins) -> None:
-    update(t, ins)
-
-
 @bytecode("DICT_MERGE")
 def dict_merge(t: Translator, ins: Ins) -> None:
     """`**` of a call. Only into a dict that is empty still: the same key twice is an error that the interpreter words."""
     names = lent(t, 1 + ins.arg, dict)
     size = t.emit("call.closed_status", names.value, imm=("PyDict_Size", ()))
     t.guard(t.emit("int.eq", size, t.const_i(0)))
-    update(t, ins)
+    dict_update(t, ins)
 
 
-def update(t: Translator, ins: Ins) -> None:
+@bytecode("DICT_UPDATE")
+def dict_update(t: Translator, ins: Ins) -> None:
     """Only from exact dicts: for anything else the interpreter has an error message of its own."""
     if known_kind(t, t.peek(), t.expected(0)) is not dict:
         raise Leave("unsupported_operand_types", ins.op)

@@ -45,23 +45,23 @@ def load(t: Translator, mapping: AV, key: AV) -> bool:
     if found is None:
         return False
     t.guard(t.emit("obj.is_null", found), False)
-    push_found(t, Obj(found, None, HEAP), [mapping, key])
-    return True
-
-
-def push_found(t: Translator, item: Obj, operands: list[AV]) -> None:
-    """The operands on top of the stack give way to what the first of them holds."""
-    t.drop_check(*operands)
+    item = Obj(found, None, HEAP)
+    t.drop_check(mapping, key)
     expected = t.expected_results()
     if len(expected) == 1 and next(iter(expected)) in (bool, list, tuple, str, dict):
         t.specialise(item, expected)
-    for _ in operands:
-        t.pop()
-    container = operands[0]
+    push_item(t, item, mapping, key)
+    return True
+
+
+def push_item(t: Translator, item: Obj, container: AV, key: AV) -> None:
+    """Container and key, on top of the stack, give way to what the container holds."""
+    t.pop()
+    t.pop()
     if isinstance(container, Obj) and container.owner is OWNED:
         t.own(item)
-    for av in reversed(operands):
-        t.drop(av)
+    t.drop(key)
+    t.drop(container)
     t.push(item)
 
 

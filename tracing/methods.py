@@ -13,7 +13,7 @@ BUILTIN_TYPES = frozenset(
 )
 
 
-names_of, mro, _FLAGS, qualname = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__flags__", "__qualname__"))
+_DICT, mro, _FLAGS, qualname = (type.__dict__[name].__get__ for name in ("__dict__", "__mro__", "__flags__", "__qualname__"))
 ABSENT: object = object()
 """What is found where there is nothing."""
 
@@ -21,8 +21,18 @@ ABSENT: object = object()
 def lookup(kind: type, name: str) -> Any:
     """What the type or the first of its bases has under that name, or ABSENT. Asks no class: `__mro__` and `__dict__` of a
     metaclass could run code."""
-    for base in mro(kind):
-        found = names_of(base).get(name, ABSENT)
+    return first(mro(kind), name)
+
+
+def lookup_behind(kind: type, base: type, name: str) -> Any:
+    """What the bases of the type that come after `base` have under that name, or ABSENT."""
+    order = mro(kind)
+    return first(order[order.index(base) + 1 :], name)
+
+
+def first(bases: tuple[type, ...], name: str) -> Any:
+    for base in bases:
+        found = _DICT(base).get(name, ABSENT)
         if found is not ABSENT:
             return found
     return ABSENT

@@ -226,8 +226,8 @@ class Recorder:
         self.root = frame
         self.thread = threading.get_ident()
         self.on_done = on_done
-        # Any function that begins may run the garbage collector, and with it code of the program that gets hot. Until the observer
-        # has begun it says how the recording before this one ended, so nobody may ask it.
+        # Any function that begins may run the garbage collector, and with it code of the program that gets hot. That must neither
+        # take this recording for a lost one nor start another with the same observer.
         recording = self.recording = Recording(code, until)
         recording.reason = STARTING
         try:

@@ -11,10 +11,9 @@ them) and, where such a key comes up, says that it cannot tell.
 from __future__ import annotations
 
 from ...abi import LAYOUT
+from ...optimizer.ops.dicts import INT_HASH_END
 from .lowlevel import alloca, c, ld8, ld16, ld32, ld64, native
 from .runtime_exits import long_value
-
-INT_HASH_END = (1 << 61) - 1  # sys.hash_info.modulus: smaller ints are their own hash, but for -1
 
 
 @native

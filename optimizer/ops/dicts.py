@@ -12,6 +12,7 @@ from ...abi import LAYOUT, memory
 from ..registry import op
 
 INT_HASH_END = (1 << 61) - 1
+"""`sys.hash_info.modulus`: smaller ints are their own hash, but for -1."""
 
 
 @op("dict.new", "o*", "o", writes="alloc")
