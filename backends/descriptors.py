@@ -9,7 +9,7 @@ A descriptor is an array of signed 64-bit words:
     0 count    1 hot threshold (0: never)    2 exit id    3 kind    4 number of temps    5 number of frames
     6 index of the first frame word          7 number of buffer words
     8.. temps, four words each: op, a, b, c  (see `Temp`); each makes one owned reference
-    then the frames, outermost first: code, func, ip, call ip, nlocals, nwrites, nstack, npoison, makes,
+    then the frames, outermost first: code, func, ip, call ip, nlocals, nwrites, nstack, npoison, answer,
          nwrites x [slot number or address of a name's word, temp], nstack x [temp], npoison x [code, see POISON_WORDS]
 
 Every slot of the state gets a temp of its own, because filling the slot consumes the reference. One SSA
@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 from ..abi import LAYOUT, memory
+from ..optimizer.answers import NUMBERS
 from ..optimizer.ir import FrameRec, Graph, Slot, State, Value
 from .exit_buffer import places
 
@@ -246,7 +247,7 @@ def frame_words(depth: int, frame: FrameRec, places: dict[Place, int], keep: lis
     start = id(frame.code) + LAYOUT.CODE_BYTES
     nlocals = memory.read32(id(frame.code) + LAYOUT.CODE_NLOCALSPLUS)
     words = [id(frame.code), id(frame.func) if frame.func is not None else 0, start + frame.offset]
-    words += [start + frame.call_offset, nlocals, len(frame.locals), len(frame.stack), len(frame.poison), int(frame.makes)]
+    words += [start + frame.call_offset, nlocals, len(frame.locals), len(frame.stack), len(frame.poison), NUMBERS[frame.answer]]
     for n in frame.locals:
         words += [n, places[depth, "local", n]]
     words += [places[depth, "stack", n] for n in range(len(frame.stack))]

@@ -40,7 +40,7 @@ class Observer:
         return int(self._block[offset // 8])
 
     def begin(
-        self, root: int, until: int, rounds: int, limit: int, on_callee: Callable[[Any], None], on_end: Callable[[], None]
+        self, root: int, until: int, rounds: int, limit: int, on_callee: Callable[..., None], on_end: Callable[[], None]
     ) -> None:
         """Watch this thread from now on: the codes that `add` is given, first of all that of the frame `root`, until it has
         come back to `until` for the `rounds`th time or later (see runtime_recorder), or `limit` instructions were seen."""
@@ -84,7 +84,8 @@ class Observer:
             at = 4 * one.offset
             table[at : at + 2] = min(one.depth, 0xFFFF).to_bytes(2, "little")
             table[at + N.T_WANTED] = one.wanted if one.wanted < 256 else 0
-            table[at + N.T_FLAGS] = one.flags | IS_INSTRUCTION
+            table[at + N.T_FLAGS] = (one.flags | IS_INSTRUCTION) & 255
+            table[at + N.T_MORE] = one.flags >> 8
             table[at + N.T_SEEN] = one.known
         words = memory.words((len(table) + 7) // 8)
         ctypes.memmove(words, bytes(table), len(table))

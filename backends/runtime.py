@@ -25,7 +25,19 @@ from typing import TYPE_CHECKING, Any
 from .. import observing
 from ..abi import LAYOUT, AbiError, arrays, instances, memory
 from ..abi.pending import blocked_signals
-from .llvm import cache, lowlevel, runtime_dicts, runtime_doors, runtime_exits, runtime_recorder, runtime_state, runtime_watch
+from ..optimizer import answers
+from ..optimizer.ops import objects
+from .llvm import (
+    cache,
+    lowlevel,
+    runtime_answers,
+    runtime_dicts,
+    runtime_doors,
+    runtime_exits,
+    runtime_recorder,
+    runtime_state,
+    runtime_watch,
+)
 from .llvm import runtime_state as S
 from .llvm.jit import Jit
 from .llvm.lowlevel import NativeFunction
@@ -49,6 +61,9 @@ HELPERS: dict[str, NativeFunction] = {
     "part_harmless": runtime_exits.part_harmless,
     "find_text": runtime_dicts.find_text,
     "find_int": runtime_dicts.find_int,
+    "place_text": runtime_dicts.place_text,
+    "place_int": runtime_dicts.place_int,
+    "dict_put": runtime_dicts.put,
     "take": runtime_exits.helper_take,
     "drop": runtime_exits.helper_drop,
     "run_exit": runtime_exits.run_exit,
@@ -115,7 +130,7 @@ CELLS = {
     "native_edges": S.N_NATIVE_EDGES,
     "never": S.NEVER,
 }
-ROUTINES = ("harmless", "part_harmless", "find_text", "find_int")
+ROUTINES = ("harmless", "part_harmless", "find_text", "find_int", "place_text", "place_int", "dict_put")
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {
     "hot_loop": S.HOOK_LOOP,
@@ -254,11 +269,16 @@ def routine_sources() -> list[bytes]:
     modules: tuple[Any, ...] = (
         lowlevel,
         runtime_state,
+        runtime_answers,
+        runtime_dicts,
         runtime_exits,
         runtime_doors,
         runtime_recorder,
         runtime_watch,
+        answers,
         arrays,
+        instances,
+        objects,
         observing,
     )
     specs = [module.__spec__ for module in modules] + [find_spec(f"{lowlevel.__name__}_translate")]
@@ -350,6 +370,7 @@ class Runtime:
 
         text = b"__init__() should return None, not '%.200s'"
         ctypes.memmove(ctypes.addressof(self.state) + S.INIT_TEXT, text, len(text))
+        self._fill_answers()
         self.state[S.INSTANCE_DEALLOC // 8] = memory.read64(id(instances.Plain) + LAYOUT.TYPE_DEALLOC)
 
         def plain() -> None: ...
@@ -369,6 +390,28 @@ class Runtime:
         ctypes.memmove(self.base + S.SIGNALS, signals, ctypes.sizeof(signals))
         self.poison_type = self._make_poison()
         self._put(S.POISON_TYPE, self.poison_type)
+
+    def _fill_answers(self) -> None:
+        """The table of what is done with callees' results, and the texts that it takes."""
+
+        def text(what: str) -> int:
+            kept = ctypes.create_string_buffer(what.encode())
+            self._keep.append(kept)
+            return ctypes.addressof(kept)
+
+        def name(what: str) -> int:
+            kept = sys.intern(what)
+            self._keep.append(kept)
+            return id(kept) if what else 0
+
+        words: list[int] = []
+        for row in answers.ANSWERS.values():
+            words += [row.what, row.operands, name(row.method), name(row.reflected), text(row.text), row.truth, row.op]
+        table = (ctypes.c_int64 * len(words))(*words)
+        self._keep.append(table)
+        self.state[S.ANSWERS // 8] = ctypes.addressof(table)
+        self.state[S.OPERATOR_TEXT // 8] = text("unsupported operand type(s) for %s: '%.100s' and '%.100s'")
+        self.state[S.COMPARE_TEXT // 8] = text("'%s' not supported between instances of '%.100s' and '%.100s'")
 
     def _make_poison(self) -> type:
         slots = [TypeSlot(n, self.helper(name)) for name, numbers in POISON_SLOTS.items() for n in numbers]

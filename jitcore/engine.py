@@ -32,7 +32,7 @@ from .tracing.code_flags import GENERATORS, VARIADIC
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
     from .background import Queue
-    from .optimizer.ir import State
+    from .optimizer.ir import Signature, State
     from .regions import Compiler, ExitPlace, LoopSite, Region
     from .tracing.profile import ProfileStore
     from .tracing.recorder import Recorder, Recording
@@ -58,6 +58,8 @@ CHEAP = 0.05
 """Seconds for which a region is made again without much thought."""
 EXIT_COSTS = 50e-6
 """Seconds that an exit costs, about: the rest of the round is interpreted."""
+EXIT_COSTS_SURELY = 2e-6
+"""Seconds that it costs at least."""
 FIRST_SPENDING = 0.25
 """Seconds for compiles that every process has,"""
 SPENDING = 0.2
@@ -454,6 +456,8 @@ class Engine:
         self.before = made.counters()
         self.compiler = Compiler(made, self.options, self.profiles)
         self.compiler.direct = self._direct_target
+        self.compiler.make_direct = self._make_direct
+        self.compiler.declare = self._declare
         self.compiler.heavy = lambda code: self._rounds(code) >= HEAVY
         self.runtime = made
         for code in self.registered.values():
@@ -570,13 +574,14 @@ class Engine:
         """How often loops come round in one call of the code, as far as its loops' regions tell."""
         return max((r.rounds for r in self.regions if r.code is code and r.state == "live"), default=0.0)
 
-    def _direct_target(self, func: FunctionType) -> DirectTarget | None:
-        """The function's code for direct calls, if there is some."""
+    def _direct_target(self, func: FunctionType, kinds: tuple[type, ...] | None) -> DirectTarget | None:
+        """The function's code for direct calls with arguments of these types (None: any), if there is some, or is going to be."""
         site = self.sites.get((id(func.__code__), FUNCTION))
-        for region in site.regions if site is not None else ():
-            if region.target is not None and region.target.func is func and region.state == "live" and region.valid.value:
-                return region.target
-        return None
+        if site is None:
+            return None
+        there = [r.target for r in site.regions if r.target is not None and r.state == "live" and r.valid.value]
+        there += [target for target in site.targets if target.making]
+        return next((target for target in there if target.func is func and kinds in (None, target.kinds)), None)
 
     def _another_call(self, site: LoopSite, func: FunctionType) -> None:
         """A call that went past a function's native code: of a function object that has no door yet (each closure gets its
@@ -686,11 +691,18 @@ class Engine:
         if self.runtime is not None:
             self.runtime.set_counter(site.code, site.offset, count)
 
-    def _record(self, site: LoopSite, frame: int, until: int, rounds: int) -> None:
+    def _record(
+        self, site: LoopSite, frame: int, until: int, rounds: int, target: DirectTarget | None = None
+    ) -> None:
+        """Record, and compile at the next arrival, or at once where it is known what arrives: callers go on calling `target`."""
+
         def done(recording: Recording) -> None:
             site.state = "recorded"
             site.learn(recording)
-            self._again(site, 1)
+            if target is not None and target.callers:
+                self._remake_direct(site, target)
+            else:
+                self._again(site, 1)
             self._tell("recorded", where=site.name, reason=recording.reason, instructions=recording.length)
             log.debug(f"recorded {site.name}: {recording.reason}, {recording.length} instructions")
 
@@ -713,26 +725,73 @@ class Engine:
             self.spent += perf_counter() - start
 
     def _compile_now(self, site: LoopSite, frame: int) -> None:
+        from .regions import entry_of, function_entry_of, function_of
+
+        def make() -> Region:
+            assert self.compiler is not None and self.runtime is not None
+            number = self.runtime.dict_watcher
+            if site.offset == FUNCTION:
+                return self._compile_function(site, function_entry_of(site.code, frame, number), function_of(frame))
+            plans, site.plans = site.plans, {}
+            return self.compiler.compile(entry_of(site.code, site.offset, frame, number), self._options_of(site.code), plans)
+
+        self._make(site, make, function_of(frame))
+
+    def _declare(self, func: FunctionType, kinds: tuple[type, ...], signature: Signature) -> DirectTarget:
+        """What calls of the function with parameters of these types go to: the same whenever its code is made again."""
+        from .tracing.translate import DirectTarget
+
+        site = self.sites.get((id(func.__code__), FUNCTION))
+        for target in site.targets if site is not None else ():
+            if target.func is func and target.kinds == kinds and target.signature == signature:
+                break
+        else:
+            target = DirectTarget(func, kinds, signature)
+            if site is not None:
+                site.targets.append(target)
+        target.making = site is not None and site.state == "compiled"
+        return target
+
+    def _make_direct(self, func: FunctionType, kinds: tuple[type, ...]) -> DirectTarget | None:
+        """Compile a function because a caller of it is being compiled, which is going to call it with arguments of these types.
+        None where that is not to be."""
+        from .regions import LoopSite, direct_entry
+
+        code = func.__code__
+        if not has_function_door(code) or not self._wants_function(code) or code.co_filename.startswith(own_folders()):
+            return None
+        key = (id(code), FUNCTION)
+        site = self.sites.get(key)
+        if site is None:
+            site = self.sites[key] = LoopSite(code, FUNCTION)
+        fresh = site.state in ("new", "recorded") and not site.attempts
+        another = site.state == "live" and len(site.regions) < self._options_of(code).max_versions
+        if not (fresh or another) or needs_frame(func) or not self._affordable():
+            return None
+        self._make(site, lambda: self._compile_function(site, direct_entry(func, kinds), func), func)
+        return self._direct_target(func, kinds)
+
+    def _remake_direct(self, site: LoopSite, target: DirectTarget) -> None:
+        from .regions import direct_entry
+
+        self._make(site, lambda: self._compile_function(site, direct_entry(target.func, target.kinds), target.func), target.func)
+
+    def _make(self, site: LoopSite, make: Callable[[], Region], func: FunctionType | None) -> None:
+        """Make a site's region and put it behind its door; of a function's, `func`."""
         from .backends.llvm.jit import CompileError
         from .backends.runtime import Entry as DoorEntry
-        from .regions import MAX_ATTEMPTS, entry_of, function_entry_of, function_of
+        from .regions import MAX_ATTEMPTS
         from .tracing.recorder import watcher
         from .tracing.translate import Refused, TranslationError
 
         assert self.compiler is not None and self.runtime is not None
         site.attempts += 1
         site.state = "compiled"
+        whole = site.offset == FUNCTION
         start = perf_counter()
         options = self._options_of(site.code)
         try:
-            whole = site.offset == FUNCTION
-            number = self.runtime.dict_watcher
-            if whole:
-                found = function_entry_of(site.code, frame, number)
-            else:
-                found = entry_of(site.code, site.offset, frame, number)
-            plans, site.plans = site.plans, {}
-            region = self._compile_function(site, found, frame) if whole else self.compiler.compile(found, options, plans)
+            region = make()
         except Refused as refused:
             self._give_up(site, refused.reason, refused.detail)
             if whole and refused.reason in MAY_CHANGE and not refused.final and site.attempts < MAX_ATTEMPTS:
@@ -753,6 +812,9 @@ class Engine:
             site.attempts -= 1
             site.state = "recorded"
             raise
+        finally:
+            for target in site.targets:
+                target.making = False
         region.site = site
         self._heat(region, site)
         assert region.translation is not None
@@ -764,6 +826,11 @@ class Engine:
             self._refuse("tracing_active", site.name, f"tool {tool!r}")
             self._again(site, 10000)
             return
+        region.entry = DoorEntry(
+            region.address, region.nbuf, region.flag_address, region.native, region.ticks_address, region.direct_address
+        )
+        if region.target is not None:
+            self._put_behind(region.target, region)
         self._watch(region)
         self._assigns(region)
         if not region.valid.value:
@@ -772,18 +839,12 @@ class Engine:
             self._uninstall(region, "invalidated")
             self._again(site, 100)
             return
-        region.entry = DoorEntry(
-            region.address, region.nbuf, region.flag_address, region.native, region.ticks_address, region.direct_address
-        )
-        if region.target is not None:
-            region.target.cell, region.target.valid = region.entry.direct_cell, region.flag_address
-            region.target.reference, region.target.entry = region.native, region.entry
         for target in region.translation.targets:
-            target.entry.pin()
+            target.callers.append(region)
+            self._pin(region, target)
         self.entries[region.entry.address] = region
         site.regions.append(region)
         if whole:
-            func = function_of(frame)
             assert func is not None
             self._door(site, region, func)
         else:
@@ -797,6 +858,19 @@ class Engine:
         site.state = "live"
         log.info(f"compiled {site.name} in {1000 * (perf_counter() - start):.1f} ms")
         self._tell("compiled", where=site.name, seconds=region.compile_seconds)
+
+    def _put_behind(self, target: DirectTarget, region: Region) -> None:
+        """Let calls of a function go to the region from here on; whoever makes them keeps it alive."""
+        target.words[0] = region.direct_address
+        target.reference, target.entry = region.native, region.entry
+        target.flag.value = 1
+        for caller in target.callers:
+            self._pin(caller, target)
+
+    def _pin(self, caller: Region, target: DirectTarget) -> None:
+        if target.entry is not None:
+            target.entry.pin()
+            caller.pinned.append(target.entry)
 
     # ---- better code ----------------------------------------------------------------------------------------------
 
@@ -871,45 +945,42 @@ class Engine:
         self.upgrade_seconds += thread_time() - start
         log.info(f"better code for {region.name}: {region.tier}")
 
-    def _compile_function(self, site: LoopSite, found: Entry, frame: int) -> Region:
+    def _compile_function(self, site: LoopSite, found: Entry, func: FunctionType | None) -> Region:
         """A function as one without a frame; where it needs one, with a frame if the user asked for the function.
         Raises what `Compiler.compile` raises."""
-        from .regions import function_of
         from .tracing.decode import code_info
         from .tracing.translate import Refused
 
         assert self.compiler is not None
         options = self._options_of(site.code)
-        if site.code.co_freevars:
+        if site.code.co_freevars and (func is None or needs_frame(func)):
             return self.compiler.compile(found, options)
-        found.direct = function_of(frame)
+        found.direct = func
+        if id(site.code) not in self.registered and site.code.co_name not in site.code.co_names:
+            info = code_info(site.code)
+            if not info.loops and len(info.instructions) < WORTH_A_DOOR:
+                raise Refused("not_profitable", f"{len(info.instructions)} instructions and no loop", final=True)
         try:
-            region = self.compiler.compile(found, options)
+            return self.compiler.compile(found, options)
         except Refused as refused:
             if refused.reason != "needs_frame" or id(site.code) not in self.registered:
                 raise
             found.direct = None
             return self.compiler.compile(found, options)
-        recursive = region.translation is not None and region.translation.recursive
-        if id(site.code) not in self.registered and not recursive:
-            info = code_info(site.code)
-            if not info.loops and len(info.instructions) < WORTH_A_DOOR:
-                region.free(False)
-                raise Refused("not_profitable", f"{len(info.instructions)} instructions and no loop")
-        return region
 
     def _heat(self, region: Region, site: LoopSite) -> None:
         """Which exits ask for a recording of what is behind them, and after how many times: each new version of a region
-        waits twice as long, the dearer ones until about as much time was lost as they took to make, and what did not help is not
-        tried again."""
+        waits twice as long."""
+        threshold = self._options_of(site.code).exit_threshold << min(site.remakes, 10)
+        for state, block in region.descriptors.items():
+            if self._may_get_hot(site, state):
+                block.hot = threshold
+
+    def _may_get_hot(self, site: LoopSite, state: State) -> bool:
+        """Whether there is something to be recorded behind an exit, and that has not been in vain so far."""
         from .regions import NEVER_HOT
 
-        threshold = self._options_of(site.code).exit_threshold << min(site.remakes, 10)
-        if region.compile_seconds > CHEAP and not self._prompt():
-            threshold = max(threshold, int(region.compile_seconds / EXIT_COSTS))
-        for state, block in region.descriptors.items():
-            if state.kind == "resume" and state.reason not in NEVER_HOT and site.tried[exit_place(state)] < MAX_TRIES:
-                block.hot = threshold
+        return state.kind == "resume" and state.reason not in NEVER_HOT and site.tried[exit_place(state)] < MAX_TRIES
 
     def _give_up(self, site: LoopSite, reason: str, detail: str) -> None:
         site.state, site.reason = "refused", reason
@@ -974,20 +1045,23 @@ class Engine:
         if site.remakes >= MAX_REMAKES or region.state != "live":
             return
         state = next((s for s, b in region.descriptors.items() if b.exit_id == exit_id), None)
-        if state is not None and (self.recorder.busy() or not self._affordable(region.compile_seconds)):
-            block = region.descriptors[state]
-            block.hot = block.count + LATER
-            return
         frame = user_frame()
         if state is None or frame is None:
+            return
+        block, remake = region.descriptors[state], self._worth_remaking(region)
+        log.debug(f"hot exit of {site.name}: {state.reason}, {block.count} times, {'made again' if remake else 'recorded'}")
+        if self.recorder.busy() or not remake and (site.offset == FUNCTION or state in region.followed):
+            block.hot = block.count + max(block.count // 4, self.options.exit_threshold)
             return
         place = exit_place(state)
         if state.reason == "hoisted" and self.compiler is not None:
             last = state.frames[-1]
             self.compiler.no_hoisting.add((last.code, code_info(last.code).real(last.offset)))
-        site.tried[place] += 1
-        if site.tried[place] > MAX_TRIES:
-            return  # what was recorded behind it did not help; the exit stays an exit
+        if state not in region.followed:
+            region.followed.add(state)
+            site.tried[place] += 1
+            if site.tried[place] > MAX_TRIES:
+                return  # what was recorded behind it did not help; the exit stays an exit
         if state.branch is not None:
             # The recording begins behind the branch, which just went a way that it had never gone before.
             code, offset, jumped = state.branch
@@ -997,15 +1071,46 @@ class Engine:
             frame = frame.f_back if frame is not None else None
         if frame is None or frame.f_code is not site.code:
             return
-        site.remakes += 1
-        self.bridges += 1
-        if region.translation is not None:
-            site.plans = region.translation.plans
-        self._uninstall(region, "replaced")
-        site.attempts -= 1
-        self._record(site, memory.frame_address(frame), site.offset, ROUNDS)
+        address = memory.frame_address(frame)
+        if remake:
+            site.remakes += 1
+            self.bridges += 1
+            if region.translation is not None:
+                site.plans = region.translation.plans
+            self._uninstall(region, "replaced")
+            site.attempts -= 1
+            self._record(site, address, site.offset, ROUNDS, region.target)
+        else:
+            block.hot = block.count + max(block.count // 4, self.options.exit_threshold)
+            self._follow_exit(site, region, address)
         if inner is not site.code and self.recorder.active:
             self.recorder.follow(inner)
+
+    def _worth_remaking(self, region: Region) -> bool:
+        """Whether what the exits have cost since the region was made is about what it takes to make it again, and that is
+        affordable. What was recorded behind each of them until then is in the new one."""
+        if self._prompt():
+            return True
+        site = region.site
+        assert site is not None
+        exits = sum(block.count for state, block in region.descriptors.items() if self._may_get_hot(site, state))
+        if exits * EXIT_COSTS_SURELY >= region.compile_seconds:
+            return True
+        enough = region.compile_seconds <= CHEAP or exits * EXIT_COSTS >= region.compile_seconds
+        return enough and self._affordable(region.compile_seconds)
+
+    def _follow_exit(self, site: LoopSite, region: Region, frame: int) -> None:
+        """Record from an exit to the loop's head, which takes a moment, while the region is not behind its door."""
+        assert self.runtime is not None
+
+        def done(recording: Recording) -> None:
+            site.learn(recording)
+            if region.state == "live" and self.runtime is not None:
+                self.runtime.install_loop(site.code, site.offset, region.entry)
+
+        self.runtime.remove_loop(site.code, site.offset, region.entry)
+        if self.recorder.start(site.code, frame, site.offset, self._options_of(site.code).trace_limit, 1, done) is not None:
+            self.runtime.install_loop(site.code, site.offset, region.entry)
 
     def _uninstall(self, region: Region, why: str) -> None:
         """Take a region from behind its doors for good. It is freed when nobody runs it any more: at once, or by the door
@@ -1014,7 +1119,12 @@ class Engine:
         if region.native is None or region.state != "live":
             return
         region.state = why
-        region.valid.value = 0
+        target = region.target
+        superseded = target is not None and target.entry not in (None, region.entry)
+        # Who calls it directly goes on doing so until there is better code.
+        stays = superseded or why == "replaced" and target is not None and bool(target.callers)
+        if not stays:
+            region.valid.value = 0
         region.upgrade = None
         if region.entry is not None:
             self.entries.pop(region.entry.address, None)
@@ -1027,7 +1137,8 @@ class Engine:
                 site.functions.clear()
             else:
                 runtime.remove_loop(region.code, region.offset, region.entry)
-        runtime.unwatch(region.flag_address)
+        if not stays:
+            runtime.unwatch(region.flag_address)
         for block in region.descriptors.values():
             self.exits.pop(block.exit_id, None)
         if region.entry is None:
@@ -1058,10 +1169,10 @@ def needs_frame(func: FunctionType) -> str:
     """Why the function cannot be made into one without a frame, as far as that is known without looking at what it does; ''
     where it may be. Such code is of one function object and would keep it alive: closures share code with a frame, and of others
     something has to tell when the program lets go of them."""
-    if func.__code__.co_freevars:
-        return "a closure"
-    if func.__globals__.get(func.__name__) is not func:
-        return "a function that no global name holds"
+    from .tracing.methods import holders
+
+    if holders(func) is None:
+        return "a closure" if func.__code__.co_freevars else "a function that no global name holds"
     return ""
 
 

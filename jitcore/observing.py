@@ -20,6 +20,7 @@ CALLS = 8
 CALLS_SECOND = 16  # the callee is the second operand where the first one is NULL
 LOOKS_AT_ITEMS = 32  # of operands that are lists or tuples
 LOOKS_AT_DICT = 128  # the last operand may be an instance with a dict of its own ('DICT' among the items)
+SPECIAL = 256  # an operand's class may have a method for it
 SUBSCRIPTS = 64  # the last operand but one may be an array, whose typecode is told
 
 

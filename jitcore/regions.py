@@ -25,7 +25,7 @@ from .abi import LAYOUT, memory
 from .backends.descriptors import DescriptorBlock, build_all
 from .backends.exit_buffer import words
 from .optimizer import passes
-from .optimizer.ir import Graph, State
+from .optimizer.ir import Graph, Signature, State
 from .records import dataclass, field
 from .tracing.code_flags import OPTIMIZED
 from .tracing.decode import code_info
@@ -33,7 +33,7 @@ from .tracing.entry import door_graph, shape_of
 from .tracing.iteration import WIDTH
 from .tracing.names import find as find_names
 from .tracing.profile import ProfileStore
-from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation, translate
+from .tracing.translate import CALL_COST, DirectTarget, Entry, Limits, Refused, Translation, translate
 
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .tracing.recorder import Recording
 
 # Exits that a recording can never turn into native code.
-NEVER_HOT = frozenset({"eval_breaker", "loop_exit", "return", "raised", "entry", "exhausted", "invalidated"})
+NEVER_HOT = frozenset({"eval_breaker", "loop_exit", "return", "raised", "entry", "exhausted", "invalidated", "dropped"})
 
 ExitPlace = tuple[int, int, str, int]
 """Code object (its id), bytecode offset and reason of an exit, and the offset of the branch that it is a side of, or -1."""
@@ -50,8 +50,6 @@ MAX_REMAKES = 12
 UNSTABLE = 3
 """Regions that have died of a name's changes before it is loaded anew each time."""
 MAX_ATTEMPTS = 4
-CALL_COST = 8
-"""What a call out of native code costs more than the same in the interpreter, in bytecodes."""
 
 
 POISON = -0x2121212121212122
@@ -95,6 +93,10 @@ class Region:
     """What the ticks began with."""
     asked: int = 0
     """Entries after which the ticks were used up, and better code asked for, the first time."""
+    pinned: list[Any] = field(default_factory=list)
+    """Entries of other regions whose code this one calls."""
+    followed: set[State] = field(default_factory=set)
+    """Exits behind which was recorded what happens."""
     upgrade: Upgrade | None = None
     entry: Any = None
     site: LoopSite | None = None
@@ -120,13 +122,14 @@ class Region:
 
     @property
     def gained(self) -> float:
-        """How many bytecodes the interpreter was spared, about: a round is taken to be as those that were recorded. Calls out
-        of native code are dearer than what the interpreter's specialised bytecodes do. Infinite where rounds are not
-        counted."""
+        """How many bytecodes the interpreter was spared, about: a round is taken to be as those that were recorded, the last one
+        goes as far as its exit. Calls out of native code are dearer than what the interpreter's specialised bytecodes do.
+        Infinite where rounds are not counted."""
         if self.ticks is None or self.translation is None or self.entry is None or self.site is None:
             return inf
         each = self.site.round_length - CALL_COST * self.site.per_round(self.translation.calls_out)
-        return self.entry.entries * self.rounds * each
+        begun = sum(block.count * state.work for state, block in self.descriptors.items())
+        return self.entry.entries * self.rounds * each + begun
 
     @property
     def ticks_address(self) -> int:
@@ -142,6 +145,8 @@ class Region:
         native, self.native = self.native, None
         if native is None:
             return
+        if self.target is not None and self.target.entry is self.entry:
+            self.target.flag.value = 0
         native.free()
         if self.entry is not None:
             self.entry.close()
@@ -149,9 +154,12 @@ class Region:
             for block in self.descriptors.values():
                 block.words[:] = [POISON] * len(block.words)
         self.descriptors.clear()
+        while self.pinned:
+            self.pinned.pop().unpin()
         if self.translation is not None:
             for target in self.translation.targets:
-                target.entry.unpin()
+                if self in target.callers:
+                    target.callers.remove(self)
             self.translation.graph.clear()
         self.translation = self.made_for = self.target = self.upgrade = None
 
@@ -197,6 +205,8 @@ class LoopSite:
     reason: str = ""
     functions: WeakSet[FunctionType] = field(default_factory=WeakSet)
     tried: Counter[ExitPlace] = field(default_factory=Counter)
+    targets: list[DirectTarget] = field(default_factory=list)
+    """Of a function: what calls of it go to."""
     watched: int = 0
     """Bytecodes recorded,"""
     turns: int = 0
@@ -253,7 +263,9 @@ class Compiler:
         """How often passes were applied, or would have been."""
         self.changes: Counter[tuple[int, str]] = Counter()
         """How often a region died of a change of that name in that namespace, or of a type (without a name)."""
-        self.direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
+        self.direct: Callable[[FunctionType, tuple[type, ...] | None], DirectTarget | None] = lambda func, kinds: None
+        self.make_direct: Callable[[FunctionType, tuple[type, ...]], DirectTarget | None] = lambda func, kinds: None
+        self.declare: Callable[[FunctionType, tuple[type, ...], Signature], DirectTarget] = DirectTarget
         self.heavy: Callable[[CodeType], bool] = lambda code: False
         self.no_hoisting: set[tuple[CodeType, int]] = set()
         """Loops for which it was tried and failed."""
@@ -288,6 +300,8 @@ class Compiler:
             limits,
             self.is_unstable,
             self.direct,
+            self.make_direct,
+            self.declare,
             self.heavy,
             self.no_hoisting,
             plans,
@@ -313,7 +327,7 @@ class Compiler:
         if direct is not None:
             descriptors |= build_all(direct, self.exit_ids, 0)
         self.note("descriptors", start_descriptors)
-        valid = ctypes.c_int64(1)
+        valid = ctypes.c_int64(1) if target is None else target.flag
         # Under stress the region reads a word that is never 1, while its own stays 1 for the doors.
         found = self.runtime.cell("never") if self.options.invalidate_stress else ctypes.addressof(valid)
         name = f"jitcore_{next(self.serial)}"
@@ -405,7 +419,10 @@ class Compiler:
             module.free()  # the region died meanwhile
             return
         native.modules.append(module)
-        region.entry.replace(*map(module.address, work.exports))
+        addresses = [module.address(name) for name in work.exports]
+        region.entry.replace(*addresses)
+        if region.target is not None and region.target.entry is region.entry:
+            region.target.words[0] = addresses[1]
         region.tier = work.effort
         region.compile_seconds += perf_counter() - start
         self.note("upgrade", start)
@@ -448,6 +465,15 @@ def function_entry_of(code: CodeType, frame: int, watcher: int) -> Entry:
     """What a function's door will find: the parameters of this call."""
     info = code_info(code)
     found = entry_of(code, info.first_offset, frame, watcher)
+    found.function_door = True
+    return found
+
+
+def direct_entry(func: FunctionType, kinds: tuple[type, ...]) -> Entry:
+    """What a direct function that is called with arguments of these types will find."""
+    info = code_info(func.__code__)
+    unbound = [None] * (info.nlocalsplus - len(kinds))
+    found = Entry(func.__code__, info.first_offset, func.__globals__, func.__builtins__, [*kinds, *unbound], [])  # type: ignore[attr-defined]
     found.function_door = True
     return found
 

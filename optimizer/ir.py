@@ -101,8 +101,8 @@ class FrameRec:
     """One frame of a state. `offset` is the instruction to run next there (of an outer frame: the one after its
     call), `call_offset` the call in progress (of an innermost frame in an error state: the raising instruction).
     `locals` lists the slots to write (by number, or by the address of a name's word, see tracing/names.py); of inlined frames
-    (func is not None) every other slot is NULL. `makes`: the call in progress is of a class's `__init__`: what is returned has
-    to be None and goes; the instance is on the stack already."""
+    (func is not None) every other slot is NULL. `answer`: what is done with the result of the call
+    in progress, a key of `answers.ANSWERS`."""
 
     code: CodeType
     func: object
@@ -111,7 +111,7 @@ class FrameRec:
     locals: dict[int, Slot]
     stack: list[Slot]
     poison: tuple[str, ...] = ()
-    makes: bool = False
+    answer: str = "value"
 
     def map(self, fn: Callable[[Value], Value]) -> FrameRec:
         return FrameRec(
@@ -122,7 +122,7 @@ class FrameRec:
             {k: s.map(fn) for k, s in self.locals.items()},
             [s.map(fn) for s in self.stack],
             self.poison,
-            self.makes,
+            self.answer,
         )
 
 
@@ -145,6 +145,8 @@ class State:
     branch: tuple[CodeType, int, bool] | None = None
     """Of a way never taken while recording: code, bytecode offset and whether it is the jump's target. What a recording
     behind the exit cannot see."""
+    work: int = 0
+    """Bytecodes that native code has done in the current round of the door's loop when it leaves here, about."""
 
     def map(self, fn: Callable[[Value], Value]) -> State:
         return State(
@@ -155,6 +157,7 @@ class State:
             self.when,
             self.exit_id,
             self.branch,
+            self.work,
         )
 
     def values(self) -> list[Value]:

@@ -201,8 +201,8 @@ class Printer:
         text += " [" + ", ".join(self.slot(s) for s in frame.stack) + "]"
         if frame.poison:
             text += " poison(" + ", ".join(frame.poison) + ")"
-        if frame.makes:
-            text += " makes"
+        if frame.answer != "value":
+            text += f" answer {frame.answer}"
         return text
 
     def slot(self, slot: Slot) -> str:
@@ -477,7 +477,8 @@ class Parser:
         if self.accept("poison"):
             self.expect("(")
             poison = tuple(str(p) for p in self.items(")", lambda: self.take("name")))
-        return FrameRec(code, func, offset, call, locals_, stack, poison, self.accept("makes"))
+        answer = str(self.take("name")) if self.accept("answer") else "value"
+        return FrameRec(code, func, offset, call, locals_, stack, poison, answer)
 
     def local(self, locals_: dict[int, Slot]) -> None:
         n = int(self.take("number"))

@@ -57,7 +57,8 @@ OBSERVABLE = frozenset({"any", "dict", "list", "item", "field", "attr"})
 QUIET = frozenset({"poll"})
 BORROWED = frozenset(
     {
-        "dict.find_int", "dict.find_text", "door.arg", "field.o", "frame.local", "frame.namespace", "frame.stack", "name.get", "instance.get",
+        "dict.find_int", "dict.find_text", "door.arg", "field.o", "frame.local", "frame.namespace", "frame.stack", "name.get",
+        "instance.dict", "dict.at",
         "list.get", "slot.get", "tuple.get", "values.get",
     }
 )
@@ -225,16 +226,19 @@ class Verifier:
         for block in self.order:
             preds = self.preds[block]
             now, dirty, touched = leaving[preds[0]] if len(preds) == 1 else (NOWHERE, NOWHERE, bool(preds))
+            last: Op | None = None
             for op in block.ops:
                 self.where = f"{block.label}: {show_op(op)}"
                 if op.state is not None:
-                    now, dirty = self.check_state(op.state, now, dirty, touched)
+                    # What leaves because the effect has failed leaves before it.
+                    undone = last is not None and asks_for_failure_of(op, last)
+                    now, dirty = self.check_state(op.state, now, NOWHERE if undone else dirty, touched)
                 if op.name == "frame.set_ip":
                     now = ((now[0][0] if now else 0, int(str(op.imm[0]))),)
                     if not same_place(dirty, now):
                         dirty = NOWHERE
                 elif op.info.writes & OBSERVABLE and op.name not in QUIET:
-                    dirty = now
+                    dirty, last = now, op
                 touched = touched or (bool(op.info.writes - {"alloc"}) and op.name not in QUIET)
             if block.state is not None:
                 self.where = f"{block.label}: exit {show_state(block.state)}"
@@ -304,6 +308,12 @@ class Verifier:
             if times + gone[value] > owned[value] + makes_reference(value):
                 self.fail(f"{value} is stolen more often than it is owned")
         return taken
+
+
+def asks_for_failure_of(guard: Op, op: Op) -> bool:
+    """Whether the guard leaves if the operation's result, a status, is negative."""
+    asked = guard.args[0].producer if guard.name == "guard" else None
+    return isinstance(asked, Op) and asked.name == "int.lt" and asked.args[0].producer is op
 
 
 def same_place(known: Key, key: Key) -> bool:

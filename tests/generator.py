@@ -104,12 +104,64 @@ class Vec:
     @classmethod
     def made(cls, p):
         return cls(p, 1)
+    def weigh(self, other, n):
+        total = 0
+        for k in range(n):
+            total = wrap(total + self.p * other.p - k)
+            if total % 3 == 0:
+                total += 1
+            elif total % 5 == 1:
+                total -= self.kind
+            else:
+                self.q = self.q - other.q * 0.5
+        if n == 5:
+            return total, self.size()
+        return total + other.size()
+    def __add__(self, other):
+        if isinstance(other, Vec):
+            return Vec(wrap(self.p + other.p), self.q)
+        return NotImplemented
+    def __sub__(self, other):
+        if self.q == 0.25:
+            return NotImplemented
+        return Vec(wrap(self.p - other.p), self.q - other.q)
+    def __rsub__(self, other):
+        return other, self.size()
+    def __mul__(self, k):
+        return Vec(wrap(self.p * k), self.q)
+    def __rmul__(self, k):
+        return k * self.q
+    def __iadd__(self, other):
+        self.p = wrap(self.p + other.p)
+        return self
+    def __eq__(self, other):
+        return isinstance(other, Vec) and self.p == other.p
+    __hash__ = object.__hash__
+    def __lt__(self, other):
+        if self.kind != other.kind:
+            return NotImplemented
+        return self.q < other.q
+    def __getitem__(self, k):
+        if k > 2:
+            raise IndexError(k)
+        return self.q if k else self.p
+    def __setitem__(self, k, value):
+        if k:
+            self.q = value
+        else:
+            self.p = value
+    def __xor__(self, other):
+        return look(2) - look()
 SIZE = Vec.size
 class Sub(Vec):
     __slots__ = ("extra",)
     kind = 2
     def size(self):
         return self.q - self.kind
+    def __add__(self, other):
+        return Sub(wrap(self.p + 1), other.q)
+    def __gt__(self, other):
+        return [self.p]
 class Cell:
     __slots__ = ("held", "count")
     def __init__(self, held):
@@ -448,6 +500,19 @@ class Writer:
             "cell.held = o",
             "note(o, w)",
             "u = o.size()",
+            "o = o + w",
+            "w = w - o",
+            "w = o - Vec(a, x) * 2",
+            "w += o",
+            "o = o * (a & 15)",
+            "x = 2 * o",
+            "u = o == w, o < w",
+            "a += 1 if o == w else 2",
+            "x = y if o < w else x",
+            "u = o[a & 1]",
+            "o[b & 1] = a",
+            "u = o.weigh(w, a & 7)",
+            "u = Vec(a, x).weigh(Vec(b, 0.5), b & 7)",
         )
         odd = (
             "cell.held = D(i1)",
@@ -469,6 +534,17 @@ class Writer:
             "o.size = lambda: 7",
             "o = w",
             "del cell.count; cell.count = a",
+            "u = o - a",
+            "u = a - o",
+            "o = o + a",
+            "u = o ^ w",
+            "u = o != w, o > w, o <= w",
+            "u = o[a & 3]",
+            "Vec.__add__ = lambda self, other: Vec(self.p, 7)",
+            "Sub.__add__ = Vec.__add__",
+            "Vec.kind = 2",
+            "o.weigh = lambda other, n: n",
+            "u = o * cell",
         )
         self.put(self.one(*usual) if self.chance(75) else self.one(*odd))
 

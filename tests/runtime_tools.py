@@ -13,6 +13,7 @@ from typing import Any
 
 from jitcore.backends.llvm import runtime_exits as X
 from jitcore.backends.runtime import Entry, runtime
+from jitcore.optimizer.answers import NUMBERS
 
 from jitcore.abi import LAYOUT
 
@@ -102,7 +103,7 @@ class Frame:
         names = slot_names(self.code)
         call = ip(self.code, self.call if self.call >= 0 else self.at) + self.throw
         words = [id(self.code), id(self.func) if self.func else 0, ip(self.code, self.at), call]
-        words += [len(names), len(self.locals), len(self.stack), len(self.poison), int(self.makes)]
+        words += [len(names), len(self.locals), len(self.stack), len(self.poison), NUMBERS["none" if self.makes else "value"]]
         for name, temp in self.locals.items():
             words += [names.index(name), temp]
         return [*words, *self.stack, *self.poison]

@@ -580,3 +580,109 @@ def test_unusual_dicts_may_hide_what_the_class_has(engine: Engine) -> None:
             assert many(every[:40]) == usual
         for _ in range(6):
             assert many(every) == all_of_them
+
+
+class Row(list):  # type: ignore[type-arg]
+    limit = 3
+
+    def total(self) -> Any:
+        return sum(self) + self.limit
+
+
+class Table(dict):  # type: ignore[type-arg]
+    def __missing__(self, key: Any) -> Any:
+        return -1
+
+
+class Trouble(Exception):
+    code = 7
+
+
+def of_built_in_classes() -> Any:
+    """Classes with a built-in base: no inline values, a dict when there is something to put into it."""
+    out: list[Any] = []
+    row, table, trouble = Row(), Table(a=1), Trouble("x")
+    for k in range(200):
+        row.append(k & 3)
+        if k == 90:
+            row.limit = 5
+        if k == 120:
+            del row.limit
+        if k == 150:
+            row.append = lambda item: None  # type: ignore[method-assign]
+        out.append((row.total(), row.limit, len(row), table.get("a"), table["b"], trouble.code, trouble.args))
+        if k > 100:
+            table.note = k
+            out.append(table.note)
+            trouble.code = table.note + trouble.code
+    return out
+
+
+class Late:
+    weight = 1
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+
+    def get(self) -> Any:
+        return self.late, self.weight
+
+    def move(self, k: Any) -> Any:
+        self.late = k
+        self.used = [k]
+        return self.get()
+
+
+def late_attributes() -> Any:
+    """Names that come when there is no place for them any more: the instances have dicts."""
+    ones = [Late(k) for k in range(60)]
+    for one in ones:
+        one.late = 0.5
+    out: list[Any] = []
+    for k in range(8):
+        for one in ones:
+            out.append(one.move(k if one.k % 7 else str(k)) if k < 6 or one.k % 7 else one.weight)
+        if k == 4:
+            ones[3].weight = 5
+            ones[4].get = lambda: "own"  # type: ignore[method-assign]
+            ones.append(Late(99))
+        if k == 5:
+            ones[5].__dict__ = {"k": 5}
+            ones[6].__dict__[7] = 8  # type: ignore[index]
+    out.append([sorted(map(str, vars(one).items())) for one in ones[:9]])
+    return out
+
+
+def bound_methods() -> Any:
+    """Kept in names of the module, and called from there."""
+    return [counted_up(k) + word_length() + counter.up(k) for k in range(150)], counter.count
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def up(self, by: int) -> int:
+        self.count += by
+        return self.count
+
+
+counter = Counter()
+counted_up = counter.up
+word_length = "four".__len__
+
+
+def test_of_built_in_classes(engine: Engine) -> None:
+    nobody_sees(engine, of_built_in_classes)
+
+
+def test_late_attributes(engine: Engine) -> None:
+    nobody_sees(engine, late_attributes)
+
+
+def test_bound_methods(engine: Engine) -> None:
+    def program() -> Any:
+        counter.count = 0
+        return bound_methods()
+
+    nobody_sees(engine, program)

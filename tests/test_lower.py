@@ -976,7 +976,11 @@ def calm_ones() -> list[object]:
     seen, watched, replaced = Calm(), Calm(), Calm(1)
     assert vars(seen) is not None
     replaced.__dict__ = {}
-    held = [Calm(), Calm(1.5, "x"), Calm([2, 3], Calm(1)), Calm(Counted()), Calm(Calm(Calm(Calm(1)))), Calm(Calm(Calm(1)))]
+    deep: object = 1
+    for _ in range(6):
+        deep = Calm(deep)
+    held = [Calm(), Calm(1.5, "x"), Calm([2, 3], Calm(1)), Calm(Counted()), deep, Calm(Calm(Calm(1)))]
+    del deep
     return [*held, seen, weakref.ref(watched), watched, replaced, Slotted(), ValueError()]
 
 
@@ -1004,7 +1008,7 @@ def test_dicts_and_sets_that_end_quietly(effort: str) -> None:
     shared = Calm(1, 2)
     named = vars(Calm(1, "x"))
     quiet = [{}, {1: "x", "y": (2.5,)}, set(), {1, "x", (2,)}, {1: {2: {"z"}}}, dict.fromkeys(range(1000)), {None: Calm()}, named]
-    loud = [{1: Counted()}, {Counted(): 1}, {Counted()}, {1: {2: {3: {4: 5}}}}, {1: [shared, Counted()]}, {2: len}]
+    loud = [{1: Counted()}, {Counted(): 1}, {Counted()}, {1: {2: {3: {4: {5: {6: 7}}}}}}, {1: [shared, Counted()]}, {2: len}]
     seen = {1, 2}
     reference = weakref.ref(seen)
     loud.append(seen)  # type: ignore[arg-type]

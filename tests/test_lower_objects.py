@@ -390,15 +390,32 @@ def kinds_of_holders() -> list[Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
-@pytest.mark.parametrize("name", ["two", "nowhere"])
-def test_attributes_anywhere(effort: str, name: str) -> None:
-    place = open_place(name) if name == "two" else -1
+def test_own_dicts(effort: str) -> None:
     maker = Maker()
-    got = maker.emit("instance.get", maker.input("o"), maker.emit("const.o", imm=(name,)), imm=(Open, place))
-    maker.exit(got)
-    for make in kinds_of_holders():
+    maker.exit(maker.emit("instance.dict", maker.input("o")))
+    native = Native(maker.graph, effort)
+    for make, known in zip(kinds_of_holders(), (False, False, True, False, False, True), strict=True):
         holder = make()
-        both(maker, lambda holder=holder: ([id(holder)], lambda: sys.getrefcount(vars(holder).get("two"))), effort)  # type: ignore[misc]
+        maker.set(id(holder))
+        found = native.run()[1]
+        assert found == interpret(maker.graph)[1] and bool(found[0]) is known, make
+        assert not known or found[0] == id(vars(holder))
+
+
+class Listed(list):  # type: ignore[type-arg]
+    pass
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_bare_instances(effort: str) -> None:
+    maker = Maker()
+    maker.exit(maker.emit("instance.bare", maker.input("o")))
+    native = Native(maker.graph, effort)
+    one = Listed([1])
+    for expected in (True, False):
+        maker.set(id(one))
+        assert native.run()[1] == [expected] == interpret(maker.graph)[1]
+        one.name = 5  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("effort", EFFORTS)

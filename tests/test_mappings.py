@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -194,16 +195,34 @@ def test_nobody_sees(engine: Engine, program: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_put(effort: str) -> None:
+    """Into the place that the key has, or as a new one; a dict that the garbage collector does not know gets known where it has to."""
     maker = Maker()
     o, key, value = maker.input("o"), maker.input("o"), maker.input("o")
-    maker.exit(maker.emit("dict.put", o, key, value), maker.emit("dict.unwatched", o))
+    where = maker.emit("dict.place_text", o, key)
+    old = maker.emit("obj.is_null", maker.emit("dict.at", where))
+    maker.exit(old, maker.emit("dict.put", o, where, key, value), maker.emit("dict.unwatched", o))
     native = Native(maker.graph, effort)
-    new = object()
-    for run in (native.run, lambda: interpret(maker.graph)):
-        mapping: dict[Any, Any] = {"a": 1}
-        before = sys.getrefcount(new)
-        for name in ("a", 5 << 70, "b"):
-            maker.set(id(mapping), id(name), id(new))
-            assert run()[1] == [0, 1]
-        assert sys.getrefcount(new) == before + 3
-        assert list(mapping) == ["a", 5 << 70, "b"] and set(mapping.values()) == {new}
+    for new in ([1], 2.5):
+        for run in (native.run, lambda: interpret(maker.graph)):
+            mapping: dict[Any, Any] = {"a": 1, 5: 2, "b": 3}
+            before = sys.getrefcount(new)
+            for name, missing in (("a", 0), ("b", 0), ("c", 1), ("c", 0)):
+                maker.set(id(mapping), id(name), id(new))
+                assert run()[1] == [missing, 0, 1]
+            assert sys.getrefcount(new) == before + 3
+            assert list(mapping.items()) == [("a", new), (5, 2), ("b", new), ("c", new)]
+            assert gc.is_tracked(mapping) or type(new) is float
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_places_of_ints(effort: str) -> None:
+    maker = Maker()
+    o, key = maker.input("o"), maker.input("i")
+    where = maker.emit("dict.place_int", o, key)
+    unknown = maker.emit("int.eq", where, maker.emit("const.i", imm=(-1,)))
+    maker.exit(unknown, maker.emit("int.eq", where, maker.emit("const.i", imm=(0,))))
+    native = Native(maker.graph, effort)
+    mapping = {3: "x", 2.0: "y", "z": 1}
+    for number, expected in ((3, [0, 0]), (2, [1, 0]), (4, [0, 1]), (1 << 62, [1, 0])):
+        maker.set(id(mapping), number)
+        assert native.run()[1] == expected == interpret(maker.graph)[1], number

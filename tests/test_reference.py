@@ -50,7 +50,7 @@ def temps(*slots: Slot) -> list[tuple[int, ...]]:
 def test_header_and_frames() -> None:
     i, o = value("i"), value("o")
     inner = FrameRec(
-        CODE, sample, 10, 8, {2: Slot("new", (o,))}, [Slot("null")], ("null", "poison", "none", "empty"), True
+        CODE, sample, 10, 8, {2: Slot("new", (o,))}, [Slot("null")], ("null", "poison", "none", "empty"), "none"
     )
     outer = FrameRec(CODE, None, 6, 4, {}, [Slot("box", (i,)), Slot("tagged", (i,))])
     state = State("error", (outer, inner), "x")

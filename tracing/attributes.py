@@ -6,8 +6,7 @@ bases ends the region. That leaves for the loop, of an instance's value: does it
 method or another thing of the class: has no instance been given an attribute of that name (the class's shared names are as many as
 they were), or has this one none.
 
-Instances with a dict of their own are looked up in it where such were seen. (Stores to it are left to the generic operation: somebody
-may watch the dict, this very region even.)
+Instances with a dict of their own (of attributes that came late) are looked up in it, and changed there, where such were seen.
 
 What is not covered here (setters, other descriptors, `__getattr__`, modules) returns False and is done by the
 generic operation.
@@ -22,19 +21,18 @@ from typing import TYPE_CHECKING
 from ..abi import instances
 from ..optimizer.ir import Value
 from ..records import dataclass
+from . import mappings
 from .methods import ABSENT, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_static, lookup, lookup_behind, mro
-from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj
+from .values import AV, FOREVER, HEAP, OWNED, Const, Iterator, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
 if TYPE_CHECKING:
     from .translate import Translator
 
-DEFAULTS = {name: lookup(object, name) for name in ("__getattribute__", "__setattr__")}
-
-
-def inherits(t: Translator, kind: type, *names: str) -> bool:
-    """Whether the type has under these names what `object` has (perhaps nothing), and goes on doing so."""
-    return all(lookup(kind, name) is lookup(object, name) for name in names) and t.watch_type(kind)
+BUILT_IN = (object, list, dict, set, frozenset, tuple, str, bytes, int, float, BaseException)
+DEFAULTS = {name: [lookup(kind, name) for kind in BUILT_IN] for name in ("__getattribute__", "__setattr__")}
+"""The usual way, under the names of the built-in types that have one of their own for it."""
+ONLY_DICT = -2
 
 
 @dataclass(frozen=True)
@@ -47,21 +45,32 @@ class Place:
     at: int
     found: object = ABSENT
     names: int = -1
-    """How many shared names there are; -1: instances have none."""
+    """How many shared names there are; -1: instances have no names but the class's, ONLY_DICT: or those in their dict."""
+
+
+def settled(t: Translator, found: object) -> bool:
+    """Make sure that what a class has under a name stays of its type: it could become a descriptor with a say. False where that
+    is not possible."""
+    kind = type(found)
+    if found is not ABSENT and not is_static(kind):
+        if not t.watch_type(kind):
+            return False
+        t.ensure_type(Obj(t.const_o(found), None, FOREVER), kind)
+    return True
 
 
 def locate(kind: type, name: str) -> Place | None:
-    """What the name means for instances of the type; None for what has no native form."""
+    """What the name means for instances of the type, if what the class has is `settled`; None for what has no native form."""
     found = lookup(kind, name)
     if found is not ABSENT:
         described = type(found)
-        if not is_static(described):
-            return None  # it may become a descriptor with a say
         if lookup(described, "__set__") is not ABSENT or lookup(described, "__delete__") is not ABSENT:
             offset = instances.member_offset(found, kind)
             return Place(kind, True, offset) if offset > 0 else None
     names = instances.shared_names(kind)
     if names is None:
+        if instances.has_managed_dict(kind):
+            return Place(kind, False, -1, found, ONLY_DICT)
         return None if instances.has_dict(kind) else Place(kind, False, -1, found)
     return Place(kind, False, names.index(name) if name in names else -1, found, len(names))
 
@@ -69,7 +78,7 @@ def locate(kind: type, name: str) -> Place | None:
 def instance(t: Translator, av: AV, kind: type, default: str) -> Obj | None:
     """av, known to be of that type, as an object with the usual way to look up (or set) attributes, whose type is watched; None
     where it is none."""
-    if is_static(kind) or lookup(kind, default) is not DEFAULTS[default]:
+    if is_static(kind) or not any(lookup(kind, default) is usual for usual in DEFAULTS[default]):
         return None
     if default == "__getattribute__" and lookup(kind, "__getattr__") is not ABSENT:
         return None
@@ -97,25 +106,31 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     obj = instance(t, av, kind, "__getattribute__")
     if obj is not None and not as_method and get_property(t, obj, lookup(kind, name)):
         return True
-    place = locate(kind, name) if obj is not None else None
+    place = locate(kind, name) if obj is not None and settled(t, lookup(kind, name)) else None
     if obj is None or place is None:
         return False
     of_class = has_class_value(place, as_method)
-    in_dict = held_in_dicts(t, place)
-    if of_class if in_dict else place.at < 0 and not of_class:
-        return False  # (that it is not in the dict is not known of unusual ones)
+    held = own_dict(t, obj, place, of_class)
+    if t.block is None:
+        return True
+    if held is None and place.at < 0 and not of_class:
+        return False
     t.frame.stack[-1] = obj
-    if place.at < 0 and not in_dict:
+    if held is None and place.at < 0:
         push_class_value(t, place, as_method)
         return True
-    value = read_anywhere(t, obj, place, name) if in_dict else read(t, obj, place)
+    value = mappings.find_name(t, held, name) if held is not None else read(t, obj, place)
     missing = t.emit("obj.is_null", value)
     if not of_class:
         t.guard(missing, False)
         push_value(t, value, as_method)
         return True
+    if held is not None and as_method:
+        t.guard(missing)
+        push_class_value(t, place, as_method, known=True)
+        return True
     assert t.ins is not None
-    absent = (t.ins.next, True, lambda: push_class_value(t, place, as_method))
+    absent = (t.ins.next, True, lambda: push_class_value(t, place, as_method, held is not None))
     t.split(missing, absent, (t.ins.next, True, lambda: push_value(t, value, as_method)))
     return True
 
@@ -146,7 +161,7 @@ def load_of_class(t: Translator, kind: type, name: str, as_method: bool) -> bool
     if type(found) is staticmethod:
         value = found.__func__
         unchanged(t, found, value)
-    elif type(found) is not FunctionType and not (is_static(type(found)) and lookup(type(found), "__get__") is ABSENT):
+    elif type(found) is not FunctionType and (lookup(type(found), "__get__") is not ABSENT or not settled(t, found)):
         return False
     t.constants[id(value)] = value
     t.pop()
@@ -238,15 +253,35 @@ def held_in_dicts(t: Translator, place: Place) -> bool:
     """Whether instances were seen here that have a dict of their own."""
     seen = t.observation()
     # (That dict could be the namespace whose names are kept in slots.)
-    return not place.slot and place.names >= 0 and seen is not None and "DICT" in seen.items and t.names is None
+    known = not place.slot and place.names != -1
+    return known and seen is not None and "DICT" in seen.items and t.names is None
 
 
-def read_anywhere(t: Translator, obj: Obj, place: Place, name: str) -> Value:
-    """What the instance itself has under that name, or NULL."""
-    t.constants[id(name)] = name
-    if place.at < 0:
-        t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)), False)
-    return t.emit("instance.get", obj.value, t.const_o(name), imm=(place.kind, place.at))
+def own_dict(t: Translator, obj: Obj, place: Place, of_class: bool) -> Value | None:
+    """The dict that the instance has instead of inline values; None for one that has them. Where either may be what is wanted the
+    block ends here, and the bytecode is done again for each. `of_class`: the class has something under that name."""
+    if not held_in_dicts(t, place):
+        if place.names == ONLY_DICT:
+            t.guard(t.emit("instance.bare", obj.value))
+        return None
+    key = (obj.value, "own dict")
+    known = t.checked.pop(key, None) if of_class or place.at >= 0 else True
+    if known is None:
+        assert t.ins is not None
+        start = t.ins.start
+
+        def note(known: bool) -> None:
+            t.checked[key] = known
+
+        inline = t.emit("instance.bare", obj.value) if place.names == ONLY_DICT else t.emit("values.valid", obj.value, imm=(place.kind,))
+        t.frame.stack[:] = t.before
+        t.split(inline, (start, True, lambda: note(False)), (start, True, lambda: note(True)), again=True)
+        return None
+    if not known:
+        return None
+    held = t.emit("instance.dict", obj.value)
+    t.guard(t.emit("obj.is_null", held), False)
+    return held
 
 
 def push_value(t: Translator, value: Value, as_method: bool) -> None:
@@ -269,22 +304,24 @@ def push_value(t: Translator, value: Value, as_method: bool) -> None:
 def has_class_value(place: Place, as_method: bool) -> bool:
     """Whether what the class has is a method that is called, or something that it gives as it is."""
     kind = type(place.found)
+    if kind is METHOD_DESCRIPTOR:
+        return as_method
     if kind is FunctionType or kind is classmethod:
         return as_method and (kind is FunctionType or type(place.found.__func__) is FunctionType)  # type: ignore[attr-defined]
     if kind is staticmethod:
         return True
-    return place.found is not ABSENT and is_static(kind) and lookup(kind, "__get__") is ABSENT
+    return place.found is not ABSENT and lookup(kind, "__get__") is ABSENT
 
 
-def push_class_value(t: Translator, place: Place, as_method: bool) -> None:
-    """The instance on top of the stack has no such attribute: what the class has, in its place."""
+def push_class_value(t: Translator, place: Place, as_method: bool, known: bool = False) -> None:
+    """The instance on top of the stack has no such attribute (which is `known` already): what the class has, in its place."""
     obj, found = t.peek(), place.found
     assert isinstance(obj, Obj)
-    if place.at < 0 and place.names >= 0:
+    if place.at < 0 and place.names >= 0 and not known:
         t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)))
         t.guard(t.emit("int.eq", t.emit("keys.count", imm=(place.kind,)), t.const_i(place.names)))
     t.constants[id(found)] = found
-    if type(found) is FunctionType:
+    if type(found) in (FunctionType, METHOD_DESCRIPTOR):
         t.pop()
         push_method(t, found, obj)
         return
@@ -323,8 +360,24 @@ def store(t: Translator, name: str) -> bool:
     value, av = t.peek(2), t.peek(1)
     kind = t.specialise(av, t.expected(1))
     obj = instance(t, av, kind, "__setattr__") if kind is not None else None
-    place = locate(obj.type, name) if obj is not None and obj.type is not None else None
-    if obj is None or place is None or place.at < 0 or held_in_dicts(t, place):
+    kind = obj.type if obj is not None else None
+    place = locate(kind, name) if kind is not None and settled(t, lookup(kind, name)) else None
+    if obj is None or place is None:
+        return False
+    held = own_dict(t, obj, place, False)
+    if t.block is None:
+        return True
+    if held is not None:
+        if isinstance(value, Iterator):
+            return False
+        t.constants[id(name)] = name
+        mappings.put(t, held, mappings.place_of_name(t, held, name), Const(name), value, [obj])
+        t.pop()
+        t.pop()
+        t.drop(obj)
+        t.drop(value)
+        return True
+    if place.at < 0:
         return False
     t.reject_hidden(value)
     old = read(t, obj, place)

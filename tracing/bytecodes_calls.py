@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from types import FunctionType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import instances
+from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_TEMPS, NONE, OPERANDS, OPERATOR, Answer
 from ..optimizer.ir import Slot, State, Value
 from . import names
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
 from .code_flags import GENERATORS, VARIADIC
 from .decode import Ins, code_info
-from .frame_need import CLOSED
+from .frame_need import closed_entry
 from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
-from .methods import lookup
-from .translate import TYPE_OF, Frame, Leave, function_parts, owned_parts
-from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Tup, local_owner
+from .methods import ABSENT, METHOD_DESCRIPTOR, lookup
+from .translate import TYPE_OF, Frame, Leave, Same, function_parts, owned_parts
+from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Tup, lent_owner, local_owner
 from .versions import CALL_NULL_FIRST, intrinsic_1
 
 if TYPE_CHECKING:
-    from .translate import Translator
+    from .translate import DirectTarget, Translator
 
+LARGE = 100
+"""Bytecodes, those of what is walked into counted, beyond which it does not matter that there is a call."""
+LENDERS = ("local", "lent", "forever")
+"""Owners of references that stay where they are while a direct function runs."""
 
 
 @bytecode("KW_NAMES")
@@ -59,6 +64,9 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         target = known_target(t, target, len(t.frame.stack) - npop + operands.index(target), kwnames)
         if t.block is None:
             return
+    called = target, args
+    if isinstance(target, Const) and own is None and type(target.obj) in (MethodType, BuiltinMethodType):
+        target, args = unbound(target, args)
     if isinstance(target, Const) and own is None and make_by_call(t, target.obj, args, operands, kwnames or ()):
         return
     if isinstance(target, Const) and not kwnames:
@@ -80,19 +88,34 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         if type(target.obj) is type and make_instance(t, ins, target.obj, args, operands):
             return
         if type(target.obj) is FunctionType:
-            if walk_into(t, ins, target.obj, args, operands) or call_directly(t, ins, target.obj, args, operands):
+            native = large_target(t, target.obj, args)
+            if native is not None and call_directly(t, ins, native, args, operands) or walk_into(t, ins, target.obj, args, operands):
+                return
+            native = direct_target(t, target.obj, args)
+            if native is not None and call_directly(t, ins, native, args, operands):
                 return
     if isinstance(target, Const) and kwnames and type(target.obj) is FunctionType:
         bound = bind(target.obj, args, kwnames)
         if bound is not None and walk_into(t, ins, target.obj, bound, operands):
             return
-    opaque_call(t, target, args, npop, kwnames)
+    opaque_call(t, *called, npop, kwnames)
+
+
+def unbound(target: Const, args: list[AV]) -> tuple[Const, list[AV]]:
+    """What a call of a known bound method comes to: its function, with the object as first argument."""
+    method: Any = target.obj
+    func = method.__func__ if type(method) is MethodType else ABSENT
+    if func is ABSENT and not isinstance(method.__self__, type | ModuleType):
+        func = lookup(type(method.__self__), method.__name__)
+        if type(func) is not METHOD_DESCRIPTOR:
+            func = ABSENT
+    return (target, args) if func is ABSENT else (Const(func), [Const(method.__self__), *args])
 
 
 def closed_builtin(t: Translator, target: object, args: list[AV], npop: int) -> bool:
     """A call that needs nothing of this frame (see `frame_need`); False where it is not known to be one."""
-    entry = CLOSED.get(id(target))
-    if entry is None or entry.target is not target:
+    entry = closed_entry(target)
+    if entry is None:
         return False
     first = t.expected_operands() - len(args)
     kinds = [known_kind(t, av, t.expected(first + k)) for k, av in enumerate(args)]
@@ -188,7 +211,19 @@ def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands:
     # The caller's stack holds the instance until `__init__` is done.
     go_inside(t, ins, init, [Obj(made, kind, FOREVER), *args], operands)
     t.frames[-2].stack.append(Obj(made, kind, OWNED))
-    t.frames[-2].makes = True
+    t.frames[-2].answer = "none"
+    return True
+
+
+def walk_into_special(t: Translator, ins: Ins, func: FunctionType, args: list[AV], answer: str) -> bool:
+    """Continue inside a special method that the bytecode calls; its operands stay on the stack, as in the interpreter, until it
+    returns, and lend it their references. False where the generic operation has to do it."""
+    if not all(isinstance(av, Num | Const | Obj) for av in args) or not may_walk_into(t, ins, func, len(args), []):
+        return False
+    depth = len(t.frames) - 1
+    lent = [Obj(av.value, av.type, lent_owner(depth)) if isinstance(av, Obj) and av.owner is OWNED else av.copy() for av in args]
+    go_inside(t, ins, func, lent, [])
+    t.frames[-2].answer = answer
     return True
 
 
@@ -198,6 +233,55 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
         return False
     go_inside(t, ins, func, args, operands)
     return True
+
+
+def direct_target(t: Translator, func: FunctionType, args: list[AV]) -> DirectTarget | None:
+    """The native code of a function that takes these arguments; None where there is none."""
+    own = t.own_target
+    kinds = argument_kinds(t, func, args)
+    if own is not None and own.func is func and (kinds is None or kinds == own.kinds):
+        return own
+    return t.memory.direct(func, kinds)
+
+
+def argument_kinds(t: Translator, func: FunctionType, args: list[AV]) -> tuple[type, ...] | None:
+    """The types of a call's arguments, those of defaults included: known, or seen. None where some are not known, or it is no
+    call that comes out."""
+    first = t.expected_operands() - len(args)
+    kinds = [known_kind(t, av, t.expected(first + k)) for k, av in enumerate(args)]
+    defaults = func.__defaults__ or ()
+    missing = func.__code__.co_argcount - len(args)
+    if not 0 <= missing <= len(defaults):
+        return None
+    kinds += [type(d) for d in defaults[len(defaults) - missing :]] if missing else []
+    return None if None in kinds else tuple(kinds)  # type: ignore[arg-type]
+
+
+def large_target(t: Translator, func: FunctionType, args: list[AV]) -> DirectTarget | None:
+    """The native code of a function that is to be called rather than copied: it is made now, if there is none yet. None for what is
+    small."""
+    target = direct_target(t, func, args)
+    if target is not None:
+        large = target is t.own_target or target.making or target.size > LARGE or t.count > t.limits.ops // 8
+        return target if large else None
+    kinds = argument_kinds(t, func, args)
+    key = (Same(func), kinds)
+    if kinds is None or key in t.memory.in_vain or weight(t, func.__code__, set()) <= LARGE:
+        return None
+    target = t.memory.make_direct(func, kinds)
+    if target is None:
+        t.memory.in_vain.add(key)
+    return target
+
+
+def weight(t: Translator, code: CodeType, seen: set[CodeType]) -> int:
+    """How many bytecodes of a function, and of the functions that it was seen to call, have been executed."""
+    if code in seen:
+        return 0
+    seen.add(code)
+    observations = [one for one in t.profiles.of(code).observations.values() if one.count]
+    callees = {one.__code__ for seen_there in observations for one in seen_there.callees if type(one) is FunctionType}
+    return len(observations) + sum(weight(t, callee, seen) for callee in callees)
 
 
 def may_walk_into(t: Translator, ins: Ins, func: FunctionType, given: int, callable_parts: list[AV]) -> bool:
@@ -241,14 +325,10 @@ def go_inside(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
     t.pc = info.first_offset
 
 
-def call_directly(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:
-    """Call native code of the function, which has no frame as long as it does not leave; False where there is none that
-    takes these arguments. References are lent: whatever holds them must go on doing so until the callee is done, or has a
-    frame of its own."""
-    own = t.own_target
-    target = own if own is not None and own.func is func else t.memory.direct(func)
-    if target is None:
-        return False
+def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV], operands: list[AV]) -> bool:
+    """Call native code of a function, which has no frame as long as it does not leave; False where it does not take these
+    arguments. References are lent: whatever holds them must go on doing so until the callee is done, or has a frame of its own."""
+    own, func = t.own_target, target.func
     given: list[AV] = [*args]
     missing = len(target.kinds) - len(given)
     defaults = func.__defaults__ or ()
@@ -265,10 +345,13 @@ def call_directly(t: Translator, ins: Ins, func: FunctionType, args: list[AV], o
             return False
     values: list[Value] = []
     spent: list[AV] = []
+    temps: list[Obj] = []
     for av, repr_ in zip(given, target.signature.params, strict=True):
         if repr_ == "o":
-            if not (isinstance(av, Const) or isinstance(av, Obj) and av.owner.kind in ("local", "forever")):
+            if not (isinstance(av, Const) or isinstance(av, Obj) and av.owner.kind in (*LENDERS, "owned")):
                 return False
+            if isinstance(av, Obj) and av.owner is OWNED:
+                temps.append(av)
             values.append(t.boxed(av))
         else:
             n = t.number(av)
@@ -276,25 +359,51 @@ def call_directly(t: Translator, ins: Ins, func: FunctionType, args: list[AV], o
                 return False  # an int beyond 64 bits
             values.append(n.value)
             spent.append(av)
-    t.emit("direct.ready", imm=("self" if target is own else target,))
+    if len(temps) > MOST_TEMPS:
+        return False
+    imm = ("self" if target is own else target,)
+    t.emit("direct.ready", imm=imm)
     t.drop_check(*spent)
     t.watch("function", func, "", function_parts(func))
     t.constants[id(func)] = func
     t.promote_heap()
     for av in spent:
         t.drop(av)
-    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    frame = t.frame
+    del frame.stack[len(frame.stack) - len(operands) :]
     names.sync(t)
-    t.frame.call = ins
+    frame.call = ins
+    frame.stack += temps
+    frame.answer = f"temps{len(temps)}" if temps else "value"
     state = t.suspended_state()
-    t.frame.call = None
-    result = t.emit(f"direct.call_{target.signature.result}", *values, imm=("self" if target is own else target,), state=state)
+    frame.call = None
+    made = t.emit(f"direct.call_{target.signature.result}", *values, imm=imm, state=state)
+    del frame.stack[len(frame.stack) - len(temps) :]
     if target is own:
         t.recursive = True
     else:
         t.targets.append(target)
-    t.push(Num(result) if target.signature.result != "o" else Obj(result, None, OWNED))
+    result = Num(made) if target.signature.result != "o" else Obj(made, None, OWNED)
+    drop_temps(t, temps, result)
+    frame.answer = "value"
+    t.push(result)
     return True
+
+
+def drop_temps(t: Translator, temps: list[Obj], result: AV) -> None:
+    """Arguments that existed for a direct call only. Where the end of one would run code, the interpreter lets go of it, and goes
+    on behind the call."""
+    frame = t.frame
+    assert t.ins is not None
+    for k, temp in enumerate(temps):
+        if temp.type not in safe_types():
+            left = temps[k:]
+            frame.stack += [result, *left]
+            frame.answer = f"temps{len(left)}"
+            state = t.frame_state(t.ins.next, reason="dropped", when="after")
+            del frame.stack[len(frame.stack) - len(left) - 1 :]
+            t.emit("guard", t.emit("obj.drop_is_safe", temp.value), imm=(True,), state=state)
+        t.drop(temp)
 
 
 def return_directly(t: Translator, result: AV, on_stack: bool) -> None:
@@ -366,14 +475,13 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
         return
     frame = t.frame
     depth = len(t.frames) - 1
-    if t.frames[-2].makes and not (isinstance(result, Const) and result.obj is None):
-        if t.type_of(result) not in (None, type(None)) or not isinstance(result, Obj):
-            raise Leave("always_fails", "__init__() should return None")
-        t.guard(t.emit("obj.is", result.value, t.const_o(None)))
+    answer = ANSWERS[t.frames[-2].answer]
+    truth = as_answer(t, answer, result)
     unsafe = any(o.type not in safe_types() for av in frame.locals for o in owned_parts(av))
     t.promote_owned_by(depth)
     own_result(t, result, depth, unsafe)
     drop_locals(t)
+    drop_operands(t, answer)
     if on_stack:
         t.pop()
     t.frames.pop()
@@ -381,10 +489,58 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
     assert caller.call is not None
     t.pc = caller.call.next
     caller.call = None
-    if caller.makes:
-        caller.makes = False  # the instance is on the stack
-    else:
+    caller.answer = "value"
+    if answer.what >= OPERANDS:
+        del caller.stack[len(caller.stack) - answer.operands :]
+    if answer.what == ASSIGNS:
+        t.drop(result)
+    elif truth is not None:
+        t.drop(result)
+        t.push(truth)
+    elif answer.what != NONE:
         t.push(result)
+
+
+def as_answer(t: Translator, answer: Answer, result: AV) -> Num | None:
+    """Make sure that the result is of the usual kind: not NotImplemented, a bool, None. What is unusual is left to the
+    interpreter, which returns it. Returns the truth value where one is wanted."""
+    if answer.what == NONE and not (isinstance(result, Const) and result.obj is None):
+        if t.type_of(result) not in (None, type(None)) or not isinstance(result, Obj):
+            raise Leave("always_fails", "__init__() should return None")
+        t.guard(t.emit("obj.is", result.value, t.const_o(None)))
+    if answer.truth:
+        truth = t.number(result, t.expected(0))
+        if truth is None or truth.repr != "b":
+            raise Leave("unsupported_operand_types", "a comparison without a truth value")
+        t.drop_check(result)
+        return Num(truth.value)
+    if answer.what >= OPERATOR:
+        if isinstance(result, Const) and result.obj is NotImplemented:
+            raise Leave("unsupported_operand_types", "NotImplemented")
+        if isinstance(result, Obj) and t.type_of(result) in (None, type(NotImplemented)):
+            t.guard(t.emit("obj.is", result.value, t.const_o(NotImplemented)), False)
+    if answer.what == ASSIGNS:
+        t.drop_check(result)
+    return None
+
+
+def drop_operands(t: Translator, answer: Answer) -> None:
+    """The operands on the caller's stack go, of which the callee was lent what it was given. They are checked one by one, as
+    the locals are."""
+    depth = len(t.frames) - 2
+    if answer.what < OPERANDS:
+        return
+    t.promote(lambda o: o.owner == lent_owner(depth))
+    stack = t.frames[-2].stack
+    assert t.ins is not None
+    for k in range(len(stack) - answer.operands, len(stack)):
+        av = stack[k]
+        for obj in owned_parts(av):
+            if obj.type not in safe_types():
+                state = t.frame_state(t.ins.start, reason="guard")
+                t.guard(t.emit("obj.drop_is_safe", obj.value), state=state)
+        stack[k] = Null()
+        t.drop(av)
 
 
 def drop_locals(t: Translator) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from ..optimizer.ops.lists import ATOMS
-from . import mappings
+from . import mappings, special_methods
 from .arrays import load_item, observed_code, store_item
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed, closed_status, compare, known_kind, may_be_atoms
@@ -55,6 +55,8 @@ def subscript(t: Translator, ins: Ins) -> None:
         return
     if kind is dict and mappings.load(t, container, key):
         return
+    if kind is not None and special_methods.load_item(t, ins, kind):
+        return
     code = observed_code(t, kind)
     if code and load_item(t, container, key, code):
         return
@@ -91,6 +93,8 @@ def store_subscript(t: Translator, ins: Ins) -> None:
         t.drop(container)
         return
     if kind is dict and mappings.store(t, container, key, value):
+        return
+    if kind is not None and special_methods.store_item(t, ins, kind):
         return
     code = observed_code(t, kind)
     if code and store_item(t, container, key, value, code):

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from ..optimizer.ops.lists import ATOMS
-from . import names
-from .attributes import inherits
+from . import names, special_methods
 from .bytecode_table import bytecode
 from .decode import Ins
-from .methods import is_static
+from .methods import inherits, is_static, qualname
 from .translate import Leave, TranslationError
 from .values import AV, FRAME, OWNED, Const, Iterator, Null, Num, Obj, Range, Tup, local_owner
 from .versions import binary_op_symbol, compare_coerces, compare_symbol
@@ -72,6 +71,9 @@ def binary_op(t: Translator, ins: Ins) -> None:
     left, right = t.peek(2), t.peek(1)
     inplace = symbol.endswith("=")
     symbol = symbol.rstrip("=")
+    if mixed_numbers(t, left, right):
+        generic_binary(t, symbol, inplace, left, right)
+        return
     a, b = t.number(left, t.expected(0)), t.number(right, t.expected(1))
     if a is not None and b is not None:
         result = arithmetic(t, symbol, a, b)
@@ -83,12 +85,18 @@ def binary_op(t: Translator, ins: Ins) -> None:
             t.drop(left)
             t.push(Num(result))
             return
+    if special_methods.operator(t, ins, symbol, inplace):
+        return
     generic_binary(t, symbol, inplace, left, right)
 
 
 def generic_binary(t: Translator, symbol: str, inplace: bool, left: AV, right: AV) -> None:
     """By PyNumber_*: with exact ints and floats (big ints, say) it runs no Python code."""
-    kinds = (operand_kind(t, left, 0), operand_kind(t, right, 1))
+    mixed = mixed_numbers(t, left, right)
+    for av, there in zip((left, right), mixed, strict=False):
+        check_number(t, av, there)
+    kinds: tuple[type | None, type | None]
+    kinds = (int, int) if mixed else (operand_kind(t, left, 0), operand_kind(t, right, 1))
     name = f"PyNumber_{'InPlace' if inplace and symbol != '**' else ''}{NUMBER_FUNCTION[symbol]}"
     extra: tuple[object, ...] = ()
     operands = [left, right]
@@ -101,6 +109,33 @@ def generic_binary(t: Translator, symbol: str, inplace: bool, left: AV, right: A
     if symbol in SEQUENCE_OPERATORS and sequence_operation(t, symbol, inplace, left, right, kinds):
         return
     t.opaque(name, operands, extra, npop=2)
+
+
+def mixed_numbers(t: Translator, left: AV, right: AV) -> tuple[set[type], ...]:
+    """The types of both operands, where these are numbers and one of them an object that was seen as an int here and as a float
+    there; else nothing. A path for each combination would double the code with every operator of an expression."""
+    known = t.type_of(left), t.type_of(right)
+    if None not in known:
+        return ()
+    kinds = [set(t.expected(k)) if one is None else {one} for k, one in enumerate(known)]
+    plain = [{int if t.big([kind]) else kind for kind in some} for some in kinds]
+    if not all(some and some <= CLOSED_NUMBERS for some in plain) or max(map(len, plain)) < 2:
+        return ()
+    return tuple(plain)
+
+
+def check_number(t: Translator, av: AV, kinds: set[type]) -> None:
+    """Leave unless the operand is of one of the types."""
+    if t.type_of(av) is not None:
+        return
+    assert isinstance(av, Obj)
+    if len(kinds) == 1:
+        t.ensure_type(av, *kinds)
+        return
+    found = t.const_b(False)
+    for kind in sorted(kinds, key=qualname):
+        found = t.emit("bool.or", found, t.emit("obj.type_is", av.value, imm=(kind,)))
+    t.guard(found)
 
 
 def sequence_operation(
@@ -226,6 +261,29 @@ def closed_status(t: Translator, function: str, operands: list[AV], *, npop: int
     return closed_call(t, "call.closed_status", operands, npop=npop, result_type=None, imm=(function, ()))
 
 
+def lent(t: Translator, operands: list[AV]) -> tuple[list[Value], list[Value]]:
+    """References for a closed operation, which the slots go on holding, and those that were made for it alone."""
+    values = []
+    temps: list[Value] = []
+    for av in operands:
+        value = t.owned_value(t.dup(av)) if isinstance(av, Tup | Range) else t.boxed(av)
+        if isinstance(av, Tup | Range) or isinstance(av, Num) and av.repr != "b":
+            temps.append(value)
+        values.append(value)
+    return values, temps
+
+
+def done_or_again(t: Translator, result: Value, temps: list[Value]) -> None:
+    """Behind a closed operation: leave before the bytecode if it failed, which means that nothing has been done."""
+    for temp in temps:
+        # A box dies here; of what a display holds, the operand itself is another owner.
+        t.emit("obj.drop", temp)
+    # Dropping a box is no effect anybody sees, so the state before the bytecode still holds.
+    t.effect = False
+    failed = t.emit("int.lt", result, t.const_i(0)) if result.repr == "i" else t.emit("obj.is_null", result)
+    t.emit("guard", failed, imm=(False,), state=t.retry_state())
+
+
 def closed_call(
     t: Translator,
     operation: str,
@@ -247,24 +305,9 @@ def closed_call(
     dropped = [av for av in t.frame.stack[len(t.frame.stack) - npop :] if not isinstance(av, Null)]
     if not holds:
         t.drop_check(*dropped)
-    values = []
-    temps: list[Value] = []
-    for av in operands:
-        if isinstance(av, Tup | Range):
-            value = t.owned_value(t.dup(av))
-        else:
-            value = t.boxed(av)
-        if isinstance(av, Tup | Range) or isinstance(av, Num) and av.repr != "b":
-            temps.append(value)
-        values.append(value)
+    values, temps = lent(t, operands)
     result = t.emit(operation, *values, imm=imm)
-    for temp in temps:
-        # A box dies here; of what a display holds, the operand itself is another owner.
-        t.emit("obj.drop", temp)
-    # Dropping a box is no effect anybody sees, so the state before the bytecode still holds.
-    t.effect = False
-    failed = t.emit("int.lt", result, t.const_i(0)) if result.repr == "i" else t.emit("obj.is_null", result)
-    t.emit("guard", failed, imm=(False,), state=t.retry_state())
+    done_or_again(t, result, temps)
     del t.frame.stack[len(t.frame.stack) - npop :]
     for av in dropped:
         t.drop(av)
@@ -347,6 +390,12 @@ def power(t: Translator, x: Value, y: Value) -> Value:
 def compare_op(t: Translator, ins: Ins) -> None:
     symbol = compare_symbol(ins)
     left, right = t.peek(2), t.peek(1)
+    mixed = mixed_numbers(t, left, right)
+    if mixed:
+        for av, there in zip((left, right), mixed, strict=True):
+            check_number(t, av, there)
+        closed(t, "PyObject_RichCompare", [left, right], (COMPARE_CODE[symbol],), npop=2, result_type=bool)
+        return
     a, b = t.number(left, t.expected(0)), t.number(right, t.expected(1))
     if a is not None and b is not None:
         result = compare(t, symbol, a, b)
@@ -356,6 +405,8 @@ def compare_op(t: Translator, ins: Ins) -> None:
         t.drop(right)
         t.drop(left)
         t.push(Num(result))
+        return
+    if special_methods.comparison(t, ins, symbol, compare_coerces(ins)):
         return
     kinds = (operand_kind(t, left, 0), operand_kind(t, right, 1))
     # Comparing bytes with other things may warn (python -b), and a warning runs Python code.

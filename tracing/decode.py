@@ -14,7 +14,7 @@ from types import CodeType
 
 from ..records import dataclass
 from .code_flags import OPTIMIZED
-from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, fast_slots, stored_slots
+from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, fast_slots, loaded_slots, stored_slots
 
 NO_FALLTHROUGH = frozenset(
     {
@@ -207,6 +207,29 @@ class CodeInfo:
             ins = self.by_offset[offset]
             stored.update(self.slots_stored(ins))
         return frozenset(stored)
+
+    @cached_property
+    def live(self) -> dict[int, frozenset[int]]:
+        """Before each instruction, the local slots whose values may still be looked at by the code itself, that of handlers
+        included. (Others look at all: by `locals()`, or in a traceback.)"""
+        handlers: dict[int, list[int]] = {}
+        for handler, within in self.protected.items():
+            for offset in within:
+                handlers.setdefault(offset, []).append(handler)
+        found: dict[int, set[int]] = {ins.offset: set() for ins in self.instructions}
+        changed = True
+        while changed:
+            changed = False
+            for ins in reversed(self.instructions):
+                after: set[int] = set()
+                for offset in (*self.successors(ins), *handlers.get(ins.offset, ())):
+                    after |= found.get(offset, set())
+                stored = set(stored_slots(ins.op, ins.arg)) if ins.offset not in handlers else set()
+                before = after - stored | loaded_slots(ins.op, ins.arg)
+                if before != found[ins.offset]:
+                    found[ins.offset] = before
+                    changed = True
+        return {offset: frozenset(slots) for offset, slots in found.items()}
 
     @cached_property
     def reachable(self) -> frozenset[int]:

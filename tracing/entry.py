@@ -13,6 +13,7 @@ FOR_ITER that comes next.
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import LAYOUT, memory
@@ -22,7 +23,7 @@ from ..records import dataclass
 from . import names
 from .decode import Ins
 from .iteration import COUNT_LIMIT
-from .methods import is_static
+from .methods import holders, is_static
 from .values import (
     AV,
     FOREVER,
@@ -152,7 +153,7 @@ def enter(t: Translator) -> None:
 
 def enter_direct(t: Translator) -> None:
     """A function for direct calls: parameters are what the signature says, everything else is unbound."""
-    from .translate import REPR_OF, DirectTarget, Frame, Refused, function_parts
+    from .translate import REPR_OF, Frame, Refused, function_parts
 
     entry, info = t.entry, t.root
     func: Any = entry.direct
@@ -163,14 +164,12 @@ def enter_direct(t: Translator) -> None:
         kinds.append(kind)
     signature = Signature("".join(REPR_OF.get(kind, "o") for kind in kinds), result_kind(t))
     t.graph.signature = signature
-    t.own_target = DirectTarget(func, tuple(kinds), signature, 0, 0)
+    t.own_target = t.memory.declare(func, tuple(kinds), signature)
     t.block = t.graph.block("entry")
     frame = Frame(info, func, entry.globals, entry.builtins, info.nlocalsplus)
     t.constants[id(func)] = func
     t.watch("function", func, "", function_parts(func))
-    name: str = func.__name__
-    if entry.globals.get(name) is func:
-        t.watch("dict", entry.globals, name, func)
+    watch_holders(t, func)
     t.frames = [frame]
     for k, (kind, repr_) in enumerate(zip(kinds, signature.params, strict=True)):
         value = t.emit(f"arg.{repr_}", imm=(k,))
@@ -187,6 +186,21 @@ def enter_direct(t: Translator) -> None:
         t.arrive(entry.offset)
     else:
         t.walk(entry.offset)
+
+
+def watch_holders(t: Translator, func: FunctionType) -> None:
+    """Rely on the names by which the program holds the function: the region keeps it alive, so something must tell when the
+    program lets go of it. Raises Refused where there is nothing of the kind."""
+    from .translate import Refused
+
+    chain = holders(func)
+    if chain is None:
+        raise Refused("needs_frame", "a function that no global name holds")
+    for holder, name, held in chain:
+        if not isinstance(holder, type):
+            t.watch("dict", holder, name, held)
+        elif not t.watch_type(holder):
+            raise Refused("needs_frame", "a method of a class that changes")
 
 
 def door_graph(target: DirectTarget) -> Graph:

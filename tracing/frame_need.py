@@ -30,6 +30,7 @@ from typing import Any, Literal
 
 from ..optimizer.ops.lists import ATOMS
 from ..records import dataclass
+from .methods import METHOD_DESCRIPTOR
 
 Need = Literal["none", "linked", "locals"]
 
@@ -117,10 +118,26 @@ def closed_functions(names: str, *signatures: str, result: type | None = None) -
             closed(getattr(math, name), *signatures, result=result)
 
 
+LATE = {("_random", "Random", "random"): (("x",), float), ("_random", "Random", "getrandbits"): (("xi",), None)}
+"""Methods of C modules that are not imported for this: by module and name of the class, and name; signatures and result."""
+
+
+def closed_entry(target: object) -> Closed | None:
+    """What is known of a callable that may be closed."""
+    entry = CLOSED.get(id(target))
+    if entry is None and type(target) is METHOD_DESCRIPTOR:
+        kind = target.__objclass__
+        late = LATE.get((kind.__module__, kind.__name__, target.__name__)) if kind.__module__ in sys.modules else None
+        if late is not None and getattr(sys.modules[kind.__module__], kind.__name__, None) is kind:
+            closed(target, *late[0], result=late[1])
+            entry = CLOSED[id(target)]
+    return entry if entry is not None and entry.target is target else None
+
+
 def need(target: object, kinds: Iterable[type | None] = ()) -> Need:
     """The frame need of calling `target` with operands of these exact types."""
-    entry = CLOSED.get(id(target))
-    if entry is not None and entry.target is target and entry.match(list(kinds)) is not None:
+    entry = closed_entry(target)
+    if entry is not None and entry.match(list(kinds)) is not None:
         return "none"
     return "locals" if READS_LOCALS.get(id(target)) is target and target is not None else "linked"
 
@@ -134,6 +151,7 @@ closed(bool, "", "a", "c", result=bool)
 closed(bytes, "", "b", result=bytes)
 closed(callable, "x", result=bool)
 closed(chr, "i", result=str)
+closed(dict, "", result=dict)
 closed(divmod, "nn", result=tuple)
 closed(float, "", "n", "s", result=float)
 closed(format, "a", "as", result=str)
@@ -149,6 +167,7 @@ closed(ord, "s", "b", result=int)
 closed(pow, "nn", "iii")
 closed(repr, "a", "q", "r", result=str)
 closed(round, "n", "ni")
+closed(set, "", "s", "r", result=set)
 closed(sorted, "q", "r", result=list)
 closed(str, "", "a", "q", "r", result=str)
 closed(sum, "q", "qn", "r", "rn")

@@ -11,12 +11,14 @@ The domain guards in front of the C library's functions exclude exactly what CPy
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, known_kind, length_of, truth
 from .indices import checked_index
+from .methods import inherits, is_static
 from .values import AV, OWNED, Const, Num, Obj, Range, Tup
 
 if TYPE_CHECKING:
@@ -159,7 +161,9 @@ def isinstance_(t: Translator, args: list[AV]) -> AV | None:
         return None
     if any(issubclass(kind, c) for c in classes):
         return Const(True)
-    return Const(False) if kind in PLAIN_KINDS else None
+    # Of others the object's `__class__` is asked for.
+    plain = kind in PLAIN_KINDS or not is_static(kind) and inherits(t, kind, "__class__", "__getattribute__")
+    return Const(False) if plain else None
 
 
 PLAIN_KINDS = frozenset({int, float, bool, complex, str, bytes, list, tuple, dict, set, frozenset, range, type(None)})
@@ -180,6 +184,18 @@ def class_list(av: AV) -> list[type] | None:
             return None
         found += part
     return found
+
+
+@intrinsic(operator.index)
+def index(t: Translator, args: list[AV]) -> AV | None:
+    ns = numbers(t, args) if len(args) == 1 else None
+    return Num(ns[0].value) if ns is not None and ns[0].repr == "i" else None
+
+
+@intrinsic(object.__init__)
+def object_init(t: Translator, args: list[AV]) -> AV | None:
+    """Without arguments it does nothing."""
+    return Const(None) if len(args) == 1 else None
 
 
 @intrinsic(type)

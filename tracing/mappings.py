@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from . import names
-from .bytecodes_numbers import as_int, known_kind
+from .bytecodes_numbers import as_int, done_or_again, known_kind, lent
 from .intrinsics import method
-from .values import AV, HEAP, OWNED, Const, Obj
+from .values import AV, HEAP, OWNED, Const, Iterator, Obj
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -87,25 +87,61 @@ def get(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     return True
 
 
+def place(t: Translator, mapping: AV, key: AV, position: int) -> Value | None:
+    """The same for a store: where the value is, 0 for a new key."""
+    kind = known_kind(t, key, t.expected(position))
+    number = t.number(key, {int}) if kind is int else None
+    if kind is not str and number is None:
+        return None
+    t.ensure_type(mapping, dict)
+    if number is None:
+        t.ensure_type(key, str)
+    names.sync(t)
+    base = t.boxed(mapping)
+    if number is not None:
+        return settled(t, t.emit("dict.place_int", base, as_int(t, number)))
+    return settled(t, t.emit("dict.place_text", base, t.boxed(key)))
+
+
+def settled(t: Translator, where: Value) -> Value:
+    """Leave where the lookup cannot tell."""
+    t.guard(t.emit("int.eq", where, t.const_i(-1)), False)
+    return where
+
+
 def store(t: Translator, mapping: AV, key: AV, value: AV) -> bool:
     """mapping[key] = value: below the two on the stack."""
-    old = find(t, mapping, key, 2)
-    if old is None:
+    where = None if isinstance(value, Iterator) else place(t, mapping, key, 2)
+    if where is None:
         return False
-    t.reject_hidden(value)
-    base = t.boxed(mapping)
-    t.guard(t.emit("dict.unwatched", base))
-    t.guard(t.emit("obj.drop_is_safe", old))
-    t.drop_check(mapping, key)
-    t.promote_heap()
+    put(t, t.boxed(mapping), where, key, value, [mapping, key])
     for _ in range(3):
         t.pop()
-    kept = t.owned_value(value)
-    name = t.owned_value(t.dup(key))
-    status = t.emit("dict.put", base, name, kept)
-    t.emit("obj.drop", name)  # the dict has references of its own
-    t.emit("obj.drop", kept)
-    t.drop(key)
-    t.drop(mapping)
-    t.raised(t.emit("int.lt", status, t.const_i(0)), True, 3)
+    for av in (key, mapping, value):
+        t.drop(av)
     return True
+
+
+def put(t: Translator, base: Value, where: Value, key: AV, value: AV, others: list[AV]) -> None:
+    """Store to a dict, at a place that was looked up. Leaves where somebody would notice, or the end of what is there would run code.
+    `others`: what goes with the value afterwards."""
+    t.reject_hidden(value)
+    t.guard(t.emit("dict.unwatched", base))
+    t.guard(t.emit("obj.drop_is_safe", t.emit("dict.at", where)))
+    t.drop_check(*others)
+    t.promote_heap()
+    values, temps = lent(t, [key, value])
+    done_or_again(t, t.emit("dict.put", base, where, *values), temps)
+    t.effect = True  # the value itself goes to nobody else
+
+
+def find_name(t: Translator, base: Value, name: str) -> Value:
+    """What a dict that is known to be an exact one has under a name: borrowed, NULL where there is nothing."""
+    found = t.emit("dict.find_text", base, t.const_o(name))
+    t.guard(t.emit("obj.is", found, t.const_o(NotImplemented)), False)
+    return found
+
+
+def place_of_name(t: Translator, base: Value, name: str) -> Value:
+    """The same for a store: where the value is, 0 for a new name."""
+    return settled(t, t.emit("dict.place_text", base, t.const_o(name)))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 from ..abi.instances import HEAP_TYPE
+
+if TYPE_CHECKING:
+    from .translate import Translator
 
 METHOD_DESCRIPTOR = type(list.append)
 SLOT_WRAPPER = type(object.__init__)
@@ -38,6 +42,30 @@ def first(bases: tuple[type, ...], name: str) -> Any:
     return ABSENT
 
 
+def holders(func: FunctionType) -> list[tuple[Any, str, Any]] | None:
+    """The chain of names by which the program holds a function, as (namespace, name, what it has): a global one that is the function
+    itself, or a global class, perhaps a class in it, and a function, property, class or static method of its. None where the
+    function is not to be found under its qualified name: nothing would tell when the program lets go of it."""
+    chain: list[tuple[Any, str, Any]] = []
+    names = func.__qualname__.split(".")
+    holder: Any = func.__globals__
+    for name in names:
+        held = (holder if not chain else _DICT(holder)).get(name, ABSENT)
+        chain.append((holder, name, held))
+        if len(chain) < len(names):
+            if not isinstance(held, type) or is_static(held):
+                return None
+            holder = held
+    return chain if func in wrapped(chain[-1][2]) else None
+
+
+def wrapped(held: object) -> tuple[object, ...]:
+    """The functions that a class has under a name, if that is what it has."""
+    if type(held) is property:
+        return held.fget, held.fset, held.fdel
+    return (held.__func__,) if type(held) in (classmethod, staticmethod) else (held,)
+
+
 def is_static(kind: type) -> bool:
     """Whether nothing about the type can change, because C code made it at the start."""
     return not _FLAGS(kind) & HEAP_TYPE
@@ -57,3 +85,8 @@ def find(kind: type, name: str) -> object | None:
             found = base.__dict__[name]
             return found if type(found) is METHOD_DESCRIPTOR else None
     return None
+
+
+def inherits(t: Translator, kind: type, *names: str) -> bool:
+    """Whether the type has under these names what `object` has (perhaps nothing), and goes on doing so."""
+    return all(lookup(kind, name) is lookup(object, name) for name in names) and t.watch_type(kind)

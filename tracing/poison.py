@@ -28,6 +28,8 @@ def poison_call(ins: Ins) -> tuple[str, ...]:
         return (("null", "poison") if CALL_NULL_FIRST else ("poison", "null")) + ("none",) * ins.arg
     if ins.op in ("BINARY_OP", "BINARY_SUBSCR", "COMPARE_OP"):
         return ("poison", "none")
+    if ins.op == "STORE_SUBSCR":
+        return ("none", "poison", "none")
     return ("poison",)
 
 

@@ -28,6 +28,7 @@ from .code_flags import GENERATORS
 from .decode import CodeInfo, Ins, code_info
 from .methods import lookup
 from .profile import Kinds, ProfileStore
+from .special_methods import methods_of
 from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NAMES_ALWAYS, NO_EVENT
 
 OPERANDS: dict[str, int] = {
@@ -297,9 +298,10 @@ class Recorder:
         """The observer's hook: it has stopped writing."""
         self.guarded(lambda: self.stop(self.observer.ended or "recording_lost"))
 
-    def on_callee(self, target: Any) -> None:
-        """The observer's hook: this is called for the first time. It is armed where it is Python code."""
-        self.guarded(lambda: self.callee(target))
+    def on_callee(self, target: Any, *place: Any) -> None:
+        """The observer's hook: this is called for the first time, or it is the class of an operand of the instruction at a place
+        (code, offset). What is Python code of it is armed."""
+        self.guarded(lambda: self.operand(target, *place) if place else self.callee(target))
 
     def guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -309,6 +311,15 @@ class Recorder:
             later = Later(error) if is_the_programs(error) else 0
             self.stop("recording_lost" if later else "internal_error")
             -later  # type: ignore[operator]
+
+    def operand(self, kind: type, code: CodeType, offset: int) -> None:
+        if self.recording is None or self.recording.reason:
+            return
+        ins = code_info(code).at(offset)
+        for name in methods_of(ins):
+            found = lookup(kind, name)
+            if type(found) is FunctionType:
+                self.follow(found.__code__)
 
     def callee(self, target: Any) -> None:
         if self.recording is None or self.recording.reason:
@@ -346,6 +357,8 @@ def looked_at(ins: Ins) -> tuple[int, int]:
         flags |= observing.SUBSCRIPTS
     elif ins.op in ("RETURN_VALUE", "RETURN_CONST"):
         flags |= observing.RETURNS
+    if methods_of(ins):
+        flags |= observing.SPECIAL
     return operand_count(ins), flags
 
 

@@ -20,6 +20,7 @@ observations for the same places and every compile sees all of them.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Container, Iterable
 from types import CodeType, FunctionType
 from typing import Any
@@ -66,6 +67,14 @@ RARE = 16
 """How many calls of a function there are for each time that something rare in it is done."""
 MAX_TYPES = 4
 """Types of an operand that get paths of their own."""
+
+CALL_COST = 8
+"""What a call out of native code costs more than the specialised bytecode it replaces, in bytecodes of the interpreter."""
+FEW_RESTARTS, FEW_OPS = 10, 3000
+"""Starts and operations up to which the walk starts over for a join that got too many versions."""
+MAX_SPLITS = 2
+"""How often paths part over the types of an operand before they meet again behind the bytecode: an expression of several such
+operands would be copied for each combination."""
 
 ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "LOAD_FAST_AND_CLEAR")
 """Beginnings of the names of bytecodes behind which nothing from before them is done again."""
@@ -144,20 +153,45 @@ class Entry:
     """The function (or None) for which to make a direct function, without a frame: its parameters' types are those of `locals`."""
 
 
-@dataclass
+def two_words() -> Any:
+    return (ctypes.c_int64 * 2)()
+
+
+@dataclass(eq=False)
 class DirectTarget:
-    """A direct function that exists: what calls of it need to know. `kinds`: exact types of its parameters."""
+    """A function without a frame, as others call it: what they need to know, and two words that stay where they are when its code
+    is made anew. `kinds`: exact types of its parameters."""
 
     func: FunctionType
     kinds: tuple[type, ...]
     signature: Signature
-    cell: int
-    """Address of the word with its code's address."""
-    valid: int
-    """Address of its validity word."""
+    size: int = 0
+    """Bytecodes that were translated for it."""
+    making: bool = False
+    """Whether its code is being made just now."""
+    words: Any = field(default_factory=two_words)
+    """The address of its code, and whether that is valid."""
     reference: Any = None
+    """The code itself, of the reference backend."""
     entry: Any = None
-    """What keeps the code alive while others call it."""
+    """What the code belongs to."""
+    callers: list[Any] = field(default_factory=list)
+    """Regions that keep the code alive, because they call it."""
+
+    @property
+    def cell(self) -> int:
+        """Address of the word with its code's address."""
+        return ctypes.addressof(self.words)
+
+    @property
+    def valid(self) -> int:
+        """Address of its validity word."""
+        return ctypes.addressof(self.words) + 8
+
+    @property
+    def flag(self) -> Any:
+        """The validity word."""
+        return ctypes.c_int64.from_buffer(self.words, 8)
 
 
 @dataclass
@@ -211,7 +245,7 @@ class Translation:
 class Frame:
     """One frame of the walk. Frame 0 is real; the others exist only here."""
 
-    __slots__ = ("info", "code", "func", "globals", "builtins", "locals", "stack", "call", "makes")
+    __slots__ = ("info", "code", "func", "globals", "builtins", "locals", "stack", "call", "answer")
 
     def __init__(
         self, info: CodeInfo, func: object, globals_: dict[str, Any], builtins: dict[str, Any], nlocals: int
@@ -223,14 +257,14 @@ class Frame:
         self.locals: list[AV] = [Null() for _ in range(nlocals)]
         self.stack: list[AV] = []
         self.call: Ins | None = None
-        self.makes = False
-        """Whether the call is of a class's `__init__`, with the instance on top of the stack."""
+        self.answer = "value"
+        """What is done with the result of the call, a key of `answers.ANSWERS`."""
 
     def clone(self) -> Frame:
         made = Frame(self.info, self.func, self.globals, self.builtins, 0)
         made.locals = [a.copy() for a in self.locals]
         made.stack = [a.copy() for a in self.stack]
-        made.call, made.makes = self.call, self.makes
+        made.call, made.answer = self.call, self.answer
         return made
 
 
@@ -268,6 +302,7 @@ class Version:
     context: Context
     frames: list[Frame]
     offset: int
+    length: int
 
 
 @dataclass
@@ -286,6 +321,9 @@ class Pending:
     """Whether the bytecode has had its effect: no way back, so `action` is taken even on a side never seen."""
     again: bool = False
     """Whether this is the same bytecode once more, with more known: not a place to meet others."""
+    splits: int = 0
+    """How often a bytecode was done again on the way here from the last join."""
+    length: int = 0
 
 
 class Translator:
@@ -316,6 +354,9 @@ class Translator:
         self.frames: list[Frame] = []
         self.block: Block | None = None
         self.pc = 0
+        self.splits = 0
+        self.length = 0
+        """Bytecodes since the head of the door's loop on the way here; calls out of native code count against it."""
         self.ins: Ins | None = None
         self.effect = False
         self.before: list[AV] = []
@@ -735,7 +776,7 @@ class Translator:
             used = frame.stack if i < last or stack is None else stack
             slots = [self.slot(a) for a in used]
             if i == last:
-                record = FrameRec(frame.code, frame.func, offset, offset, locals_, slots + list(poison))
+                record = FrameRec(frame.code, frame.func, offset, offset, locals_, slots + list(poison), answer=frame.answer)
             else:
                 assert frame.call is not None
                 record = FrameRec(
@@ -746,10 +787,10 @@ class Translator:
                     locals_,
                     slots,
                     self.memory.poison_call(frame.call),
-                    frame.makes,
+                    frame.answer,
                 )
             records.append(record)
-        return State(kind, tuple(records), reason, None, when)
+        return State(kind, tuple(records), reason, None, when, work=max(self.length, 0))
 
     def state(self, reason: str = "guard") -> State:
         """The state before the current bytecode. Guards are content with an earlier one, as long as everything since then
@@ -816,6 +857,7 @@ class Translator:
             raise Restart
         assert self.ins is not None
         self.calls_out.add(self.ins.offset)
+        self.length -= CALL_COST
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         for k, av in enumerate(self.frame.locals):
             if av.dirty:
@@ -935,6 +977,7 @@ class Translator:
         changed = frame.info.stores_in_loop(offset) if head else frozenset()
         self.promote_heap()
         for depth, f in enumerate(self.frames):
+            self.forget_dead(f, offset if f is frame else f.call.next if f.call is not None else -1)
             for where in (f.locals, f.stack):
                 for k, av in enumerate(where):
                     is_local = where is f.locals
@@ -949,6 +992,15 @@ class Translator:
                         where[k] = av = Num(value)
                     if depth == self.real and is_local and head and f is frame and k in changed and isinstance(av, Num):
                         av.dirty = True
+
+    def forget_dead(self, frame: Frame, offset: int) -> None:
+        """Locals that will be assigned before they are looked at again: what classes they are of does not matter at a join."""
+        live = frame.info.live.get(frame.info.real(offset))
+        if live is None:
+            return
+        for k, av in enumerate(frame.locals[: frame.info.nlocalsplus]):
+            if k not in live and isinstance(av, Obj) and av.type is not None and not is_static(av.type):
+                av.type = None
 
     def context(self) -> Context:
         return tuple(tuple(describe(a) for a in f.locals) + (("/",),) + tuple(describe(a) for a in f.stack) for f in self.frames)
@@ -995,7 +1047,10 @@ class Translator:
                     return
                 plan = merged
             self.memory.plans[key] = plan
-            raise Restart
+            # Starting over gives smaller code. What has got far already goes on with one more version.
+            if self.memory.attempt < FEW_RESTARTS and self.count < FEW_OPS:
+                raise Restart
+            context = plan
         self.join(self.new_version(key, context, offset), offset)
 
     def new_version(self, key: Key, context: Context, offset: int) -> Version:
@@ -1007,7 +1062,8 @@ class Translator:
             made.locals = [revive(d, block) for d in descs[:nlocals]]
             made.stack = [revive(d, block) for d in descs[nlocals + 1 :]]
             frames.append(made)
-        version = Version(block, context, frames, offset)
+        at_head = len(frames) == 1 and self.body is not None and offset == self.root.real(self.entry.offset)
+        version = Version(block, context, frames, offset, 0 if at_head else self.length)
         self.versions[key].append(version)
         self.work.append(version)
         return version
@@ -1089,12 +1145,9 @@ class Translator:
                 self.follow(version)
                 continue
             self.block = version.block
-            self.frames = [f.clone() for f in version.frames]
+            self.frames, self.splits, self.length = [f.clone() for f in version.frames], 0, version.length
             self.cse, self.checked, self.known = {}, {}, {}
             self.walk(version.offset)
-        if func is not None and not any(w.seen is func for w in self.watches.values()):
-            # The region keeps its function alive, so something must tell when the program lets go of it.
-            raise Refused("needs_frame", "a function that no global name holds")
 
     def walk(self, offset: int) -> None:
         """Translate from `offset` to the end of the block."""
@@ -1106,7 +1159,7 @@ class Translator:
                 self.ins, self.effect = None, False
                 self.leave("loop_exit", self.pc)
                 return
-            if not first and frame.info.is_merge(self.pc):
+            if not first and (frame.info.is_merge(self.pc) or self.splits >= MAX_SPLITS and self.kwnames is None):
                 self.arrive(self.pc)
                 return
             first = False
@@ -1121,6 +1174,7 @@ class Translator:
         self.before = list(self.frame.stack)
         self.pc = ins.next
         self.bytecodes += 1
+        self.length += 1
         handler = HANDLERS.get(ins.op)
         try:
             if handler is None:
@@ -1175,6 +1229,7 @@ class Translator:
         known = self.known.get(cond)
         start = self.current
         edges = []
+        splits = self.splits + again
         for which, (offset, seen, action) in ((True, yes), (False, no)):
             tag = f"{self.ins.offset if self.ins else 0}{'t' if which else 'f'}"
             if known is not None and known != which:
@@ -1184,7 +1239,7 @@ class Translator:
             facts = (dict(self.cse), dict(self.checked), dict(self.known))
             frames = [f.clone() for f in self.frames]
             reached = seen or known is not None
-            self.work.append(Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late, again))
+            self.work.append(Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late, again, splits, self.length))
         if known is not None:
             start.jump(edges[0].block, [])
         else:
@@ -1193,7 +1248,7 @@ class Translator:
 
     def follow(self, side: Pending) -> None:
         """Go on after a branch, in its side's own block."""
-        self.block, self.frames = side.block, side.frames
+        self.block, self.frames, self.splits, self.length = side.block, side.frames, side.splits, side.length
         self.cse, self.checked, self.known = side.facts
         self.ins, self.before, self.effect = side.ins, side.before, side.late
         if side.offset is None:
@@ -1233,11 +1288,17 @@ class Memory:
     """Whether a namespace's name, or a type (and no name), has changed too often to be taken for constant."""
     watcher: int = -1
     """The number of our watcher of dicts."""
+    attempt: int = 0
     plans: dict[Key, Context] = field(default_factory=dict)
     no_inline: set[Key] = field(default_factory=set)
     poison_call: Callable[[Ins], tuple[str, ...]] = lambda ins: ()
     poison_operands: Callable[[Ins, int], tuple[Slot, ...]] = lambda ins, n: ()
-    direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None
+    direct: Callable[[FunctionType, tuple[type, ...] | None], DirectTarget | None] = lambda func, kinds: None
+    make_direct: Callable[[FunctionType, tuple[type, ...]], DirectTarget | None] = lambda func, kinds: None
+    declare: Callable[[FunctionType, tuple[type, ...], Signature], DirectTarget] = DirectTarget
+    """The target that a function for direct calls is made for, with these types and this signature."""
+    in_vain: set[Key] = field(default_factory=set)
+    """Functions of which no direct ones could be made."""
     heavy: Callable[[CodeType], bool] = lambda code: False
     """Whether a call of this code spends so long in loops of its own that nothing is gained by walking into it."""
     no_hoisting: Container[tuple[CodeType, int]] = ()
@@ -1379,7 +1440,9 @@ def translate(
     profiles: ProfileStore,
     limits: Limits | None = None,
     is_unstable: Callable[[Any, str], bool] = lambda holder, name: False,
-    direct: Callable[[FunctionType], DirectTarget | None] = lambda func: None,
+    direct: Callable[[FunctionType, tuple[type, ...] | None], DirectTarget | None] = lambda func, kinds: None,
+    make_direct: Callable[[FunctionType, tuple[type, ...]], DirectTarget | None] = lambda func, kinds: None,
+    declare: Callable[[FunctionType, tuple[type, ...], Signature], DirectTarget] = DirectTarget,
     heavy: Callable[[CodeType], bool] = lambda code: False,
     no_hoisting: Container[tuple[CodeType, int]] = (),
     plans: dict[Any, Any] | None = None,
@@ -1399,16 +1462,21 @@ def translate(
         poison_call=poison_call,
         poison_operands=poison_operands,
         direct=direct,
+        make_direct=make_direct,
+        declare=declare,
         heavy=heavy,
         no_hoisting=no_hoisting,
     )
     for attempt in range(limits.restarts):
+        memory.attempt = attempt
         translator = Translator(entry, profiles, limits, memory)
         try:
             translator.run()
         except Restart:
             translator.graph.clear()
             continue
+        if translator.own_target is not None:
+            translator.own_target.size = translator.bytecodes
         return Translation(
             translator.graph,
             list(translator.constants.values()),

@@ -7,6 +7,7 @@ Object references carry their ownership, because frame states and drops follow f
     FRAME       the door's real frame holds it (object locals there are written through)
     HEAP        some container was seen to hold it; valid until the next operation that could change a container
     Local(...)  another slot of a suspended or current frame holds it; valid until that slot is assigned
+    Lent(...)   an operand on the stack of a frame that waits for its callee; valid until that returns
     FOREVER     kept alive by the region itself (constants) or by a caller that cannot change it
 """
 
@@ -31,6 +32,10 @@ FOREVER = Owner("forever")
 
 def local_owner(frame: int, slot: int) -> Owner:
     return Owner("local", frame, slot)
+
+
+def lent_owner(frame: int) -> Owner:
+    return Owner("lent", frame)
 
 
 class AV:

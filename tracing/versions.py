@@ -149,3 +149,12 @@ def stored_slots(op: str, arg: int) -> tuple[int, ...]:
     if op in ("STORE_FAST", "STORE_FAST_MAYBE_NULL", "DELETE_FAST", "LOAD_FAST_AND_CLEAR"):
         return (arg,)
     return ()
+
+
+def loaded_slots(op: str, arg: int) -> frozenset[int]:
+    """The local slots that an instruction looks at (DELETE_FAST does: it raises where there is nothing)."""
+    if op == "STORE_FAST_LOAD_FAST":
+        return frozenset({arg & 15})
+    if op in ("STORE_FAST", "STORE_FAST_STORE_FAST", "STORE_FAST_MAYBE_NULL"):
+        return frozenset()
+    return frozenset(fast_slots(op, arg))

@@ -135,22 +135,15 @@ def slot_put(e: Emitter, op: Op, o: str, v: str) -> None:
         drop_text(e, old, "heap")
 
 
-@lowering("instance.get")
-def instance_get(e: Emitter, op: Op, o: str, name: str) -> str:
-    yes, no, done = e.label(), e.label(), e.label()
-    e.do(f"br i1 {values_valid(e, op, o)}, label %{yes}, label %{no}")
-    e.start(yes)
-    inline = "null" if int(op.imm[1]) < 0 else values_get(e, op, o)  # type: ignore[call-overload]
-    e.do(f"br label %{done}")
-    e.start(no)
+@lowering("instance.bare")
+def instance_bare(e: Emitter, op: Op, o: str) -> str:
+    return e.let(f"icmp eq i64 {e.load('i64', o, LAYOUT.DICT_WORD, 'shape')}, 0")
+
+
+@lowering("instance.dict")
+def instance_dict(e: Emitter, op: Op, o: str) -> str:
     e.helpers["jc_own_dict"] = own_dict(e)
-    held = e.let(f"call ptr @jc_own_dict(ptr {o})")
-    with e.when(e.let(f"icmp ne ptr {held}, null")) as arm:
-        found = e.let(f"call ptr {e.function('PyDict_GetItemWithError', 'ptr', 'ptr, ptr')}(ptr {held}, ptr {name}){TAGS['heap']}")
-    looked_up, end = arm.phi("ptr", found, "null"), e.current
-    e.do(f"br label %{done}")
-    e.start(done)
-    return e.let(f"phi ptr [ {inline}, %{yes} ], [ {looked_up}, %{end} ]")
+    return e.let(f"call ptr @jc_own_dict(ptr {o})")
 
 
 def own_dict(e: Emitter) -> str:

@@ -67,6 +67,23 @@ def find_int(e: Emitter, op: Op, o: str, key: str) -> str:
     return e.let(f"inttoptr i64 {e.let(f'call i64 {routine}(ptr {o}, i64 {key}) memory(read)')} to ptr")
 
 
+@lowering("dict.place_text")
+def place_text(e: Emitter, op: Op, o: str, key: str) -> str:
+    return e.let(f"call i64 {e.routine('jc_place_text', 'i64', 'ptr, ptr')}(ptr {o}, ptr {key}) memory(read)")
+
+
+@lowering("dict.place_int")
+def place_int(e: Emitter, op: Op, o: str, key: str) -> str:
+    return e.let(f"call i64 {e.routine('jc_place_int', 'i64', 'ptr, i64')}(ptr {o}, i64 {key}) memory(read)")
+
+
+@lowering("dict.at")
+def dict_at(e: Emitter, op: Op, where: str) -> str:
+    with e.when(e.let(f"icmp ne i64 {where}, 0")) as arm:
+        found = e.let(f"load ptr, ptr {e.let(f'inttoptr i64 {where} to ptr')}, align 8")
+    return arm.phi("ptr", found, "null")
+
+
 @lowering("dict.unwatched")
 def unwatched(e: Emitter, op: Op, o: str) -> str:
     watchers = e.let(f"load i8, ptr {e.at(o, LAYOUT.DICT_WATCHERS)}")
@@ -74,6 +91,6 @@ def unwatched(e: Emitter, op: Op, o: str) -> str:
 
 
 @lowering("dict.put")
-def put(e: Emitter, op: Op, o: str, key: str, value: str) -> str:
-    function = e.function("PyDict_SetItem", "i32", "ptr, ptr, ptr")
-    return e.let(f"sext i32 {e.let(f'call i32 {function}(ptr {o}, ptr {key}, ptr {value})')} to i64")
+def put(e: Emitter, op: Op, o: str, where: str, key: str, value: str) -> str:
+    routine = e.routine("jc_dict_put", "i64", "ptr, i64, ptr, ptr")
+    return e.let(f"call i64 {routine}(ptr {o}, i64 {where}, ptr {key}, ptr {value})")

@@ -43,6 +43,7 @@ from typing import Any
 # nothing.
 SIGNATURES: dict[str, str] = {
     "PyDict_Next": "ipppp",
+    "PyDict_SetItem": "ippp",
     "PyErr_Clear": "v",
     "PyErr_ExceptionMatches": "ip",
     "PyErr_Format": "pppp",
@@ -58,11 +59,14 @@ SIGNATURES: dict[str, str] = {
     "PyMem_RawFree": "vp",
     "PyMem_RawMalloc": "pl",
     "PyObject_Free": "vp",
+    "PyObject_GC_IsTracked": "ip",
     "PyObject_GetIter": "pp",
     "PyObject_Hash": "lp",
+    "PyObject_IsTrue": "ip",
     "PyObject_Vectorcall": "ppllp",
     "PyThreadState_Get": "p",
     "PyTuple_New": "pl",
+    "PyType_GetSlot": "ppi",
     "PyUnicode_Compare": "ipp",
     "PyWeakref_NewRef": "ppp",
     "Py_DecRef": "vp",
@@ -76,6 +80,7 @@ SIGNATURES: dict[str, str] = {
     "_PyEval_EvalFrameDefault": "pppi",
     "_PyObject_New": "pp",
     "_PySet_NextEntry": "ipppp",
+    "_PyType_Lookup": "ppp",
     "_Py_Dealloc": "vp",
 }
 

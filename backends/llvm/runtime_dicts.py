@@ -12,13 +12,34 @@ from __future__ import annotations
 
 from ...abi import LAYOUT
 from ...optimizer.ops.dicts import INT_HASH_END
-from .lowlevel import alloca, c, ld8, ld16, ld32, ld64, native
-from .runtime_exits import long_value
+from .lowlevel import alloca, c, ld8, ld16, ld32, ld64, native, st64
+from .runtime_exits import is_atom, long_value
+from .runtime_state import drop, take
 
 
 @native
 def find_text(mapping, key):
     """What an exact dict has under an exact str: a borrowed reference, 0 if nothing, NotImplemented where it cannot be told."""
+    return held(place_text(mapping, key))
+
+
+@native
+def find_int(mapping, n):
+    """The same under an int."""
+    return held(place_int(mapping, n))
+
+
+@native(inline=True)
+def held(place):
+    """What is at the place."""
+    if place == -1:
+        return c._Py_NotImplementedStruct
+    return ld64(place) if place else 0
+
+
+@native
+def place_text(mapping, key):
+    """Where an exact dict has what it has under an exact str: 0 if nowhere, -1 where it cannot be told."""
     hash = ld64(key + LAYOUT.STR_HASH)
     if hash == -1:
         hash = c.PyObject_Hash(key)
@@ -26,14 +47,26 @@ def find_text(mapping, key):
 
 
 @native
-def find_int(mapping, n):
+def place_int(mapping, n):
     """The same under an int."""
     if n >= INT_HASH_END or n <= -INT_HASH_END:
-        return c._Py_NotImplementedStruct
+        return -1
     hash = n
     if n == -1:
         hash = -2
     return find(mapping, hash, 0, n)
+
+
+@native
+def put(mapping, place, key, value):
+    """Store a value under a key that was found at that place, or not (0). -1 with an exception set where that fails."""
+    # An untracked dict has to be made known to the garbage collector when it gets what can be part of a cycle.
+    if place and (is_atom(value) or c.PyObject_GC_IsTracked(mapping)):
+        old = ld64(place)
+        st64(place, take(value))
+        drop(old)
+        return 0
+    return c.PyDict_SetItem(mapping, key, value)
 
 
 @native
@@ -42,7 +75,7 @@ def find(mapping, hash, key, n):
     keys = ld64(mapping + LAYOUT.DICT_KEYS)
     kind = ld8(keys + LAYOUT.KEYS_KIND)
     if kind == LAYOUT.KEYS_SPLIT:
-        return c._Py_NotImplementedStruct
+        return -1
     ok = alloca(8)
     bits = ld8(keys + LAYOUT.KEYS_SIZE_BITS)
     index_bits = ld8(keys + LAYOUT.KEYS_INDEX_BITS)
@@ -72,23 +105,23 @@ def find(mapping, hash, key, n):
                 entry = entries + 24 * index
                 found_hash = ld64(entry)
                 found = ld64(entry + 8)
-                value = ld64(entry + 16)
+                value = entry + 16
             else:
                 entry = entries + 16 * index
                 found = ld64(entry)
                 found_hash = ld64(found + LAYOUT.STR_HASH)
-                value = ld64(entry + 8)
+                value = entry + 8
             if found == key:
                 return value
             if found_hash == hash:
                 if key:
                     if ld64(found + LAYOUT.OB_TYPE) != c.PyUnicode_Type:
-                        return c._Py_NotImplementedStruct
+                        return -1
                     if c.PyUnicode_Compare(found, key) == 0:
                         return value
                 else:
                     if ld64(found + LAYOUT.OB_TYPE) != c.PyLong_Type:
-                        return c._Py_NotImplementedStruct
+                        return -1
                     if long_value(found, ok) == n and ld64(ok):
                         return value
         perturb = (perturb >> 5) & ((1 << 59) - 1)

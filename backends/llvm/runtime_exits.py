@@ -10,7 +10,7 @@ every frame:
  2. make all temps: allocation only, no Python code runs;
  3. store into the outermost frame's slots, keeping what was there; build the frames of inlined callees above
     it;
- 4. now that every frame shows the new state, with the innermost one current, drop what was kept;
+ 4. now that every frame shows the new state, with the innermost one current, drop what was kept, and temporary operands;
  5. tell the hot-exit hook;
  6. run the inner frames, innermost first, each with its caller current. A value is pushed on the caller; an
     exception makes the caller run with throwflag=1, unless the caller is the frame a loop door stands in.
@@ -30,8 +30,10 @@ same).
 from __future__ import annotations
 
 from ...abi import LAYOUT, instances
+from ...optimizer.ops.objects import COUNTED, DEPTH, LOOKED_INTO, TRIED
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld8, ld32, ld64, native, st32, st64, ult
+from .runtime_answers import answered, drop_temps, pop_operands, push_operand
 from .runtime_state import (
     breaker_set,
     call_hook,
@@ -77,7 +79,7 @@ X_NLOCALS = 32
 X_NWRITES = 40
 X_NSTACK = 48
 X_NPOISON = 56
-X_MAKES = 64
+X_ANSWER = 64
 X_LISTS = 72
 
 FIRST_ADDRESS = 1 << 20  # a local slot is a number below that, or the address of a name's word
@@ -501,34 +503,6 @@ def write_locals(frame, entry, temps, kept):
 
 
 @native
-def push_operand(frame, bits):
-    depth = get_depth(frame)
-    st64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth, bits)
-    set_depth(frame, depth + 1)
-    return 0
-
-
-@native
-def pop_operand(frame):
-    depth = get_depth(frame) - 1
-    set_depth(frame, depth)
-    slot_close(ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth))
-    return 0
-
-
-@native
-def initialised(value):
-    """What `__init__` has returned goes. 0, with an exception set, if it was not None."""
-    if value == c._Py_NoneStruct:
-        drop(value)
-        return 1
-    name = ld64(ld64(value + LAYOUT.OB_TYPE) + LAYOUT.TYPE_NAME)
-    c.PyErr_Format(ld64(c.PyExc_TypeError), c.jc_state + S.INIT_TEXT, name)
-    drop(value)
-    return 0
-
-
-@native
 def fill_stack_none(frame, nlocals):
     """Set the operand stack to a single None."""
     set_depth(frame, nlocals)
@@ -618,6 +592,16 @@ def push_frames(ts, desc, temps, frames, previous, skip, running):
 
 
 @native
+def drop_all_temps(frames, n):
+    """Now that all frames of a list are in place, what they only keep for that goes."""
+    i = 0
+    while i < n:
+        drop_temps(ld64(frames + 16 * i), ld64(ld64(frames + 16 * i + 8) + X_ANSWER))
+        i += 1
+    return 0
+
+
+@native
 def run_exit(frame, ts, desc, buf, door):
     """Do what a descriptor says to the door's frame.
 
@@ -687,6 +671,7 @@ def run_exit(frame, ts, desc, buf, door):
     while i < nwrites + on_stack:
         slot_close(ld64(kept + 8 * i))
         i += 1
+    drop_all_temps(frames, nframes)
     if count == ld64(desc + D_HOT):
         if breaker_set(ts):
             st64(desc + D_COUNT, count - 1)  # a signal handler is due, and not in the hook: another time
@@ -728,10 +713,11 @@ def run_chain(ts, frames, n, mine, value, throw):
         entry = ld64(frames + 16 * i + 8)
         ours = i > 0 or mine
         throw = 0
-        if value and ld64(entry + X_MAKES):
-            value = initialised(value)
-        elif value:
-            push_operand(frame, slot_steal(value))
+        if value:
+            value = answered(frame, ld64(entry + X_ANSWER), value)
+            mend = 0
+        else:
+            mend = 1
         if value:
             ip = ld64(entry + X_IP)
             if ours:
@@ -741,8 +727,8 @@ def run_chain(ts, frames, n, mine, value, throw):
             throw = 1
             st64(frame + LAYOUT.FRAME_IP, throw_ip(entry))
         else:
-            if ld64(entry + X_MAKES):
-                pop_operand(frame)
+            if mend:
+                pop_operands(frame, ld64(entry + X_ANSWER))
             push_poison(frame, entry, c.PyErr_GetRaisedException())
             st64(frame + LAYOUT.FRAME_IP, ld64(entry + X_CALL_IP))
         if ours == 0:
@@ -840,6 +826,7 @@ def run_unwound(frame, ts, desc, buf, door):
     while i < nkept:
         slot_close(ld64(kept + 8 * i))
         i += 1
+    drop_all_temps(frames, n)
     count = ld64(first + D_COUNT) + 1
     st64(first + D_COUNT, count)
     if count == ld64(first + D_HOT):
@@ -881,41 +868,125 @@ def inline_values(obj, kind):
     return word + 1 + LAYOUT.VALUES_ITEMS
 
 
-@native
-def harmless(obj, depth):
-    """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
+@native(inline=True)
+def is_atom(obj):
+    """Whether it is of one of the types that are harmless by themselves (HARMLESS in optimizer/ops/objects.py)."""
     kind = ld64(obj + LAYOUT.OB_TYPE)
     if kind == c.PyFloat_Type or kind == c.PyLong_Type or kind == c.PyUnicode_Type or kind == c.PyBool_Type:
         return 1
     if kind == c.PyBytes_Type or kind == c.PyComplex_Type or kind == c.PyRange_Type or obj == c._Py_NoneStruct:
         return 1
-    if depth == 0:
+    return 0
+
+
+@native
+def parts_of(obj, size):
+    """Where a list, a tuple or an instance of a plain class has its references; their number is stored at `size`, -1 for others. (An
+    empty list has no items anywhere.)"""
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    st64(size, -1)
+    if kind == c.PyList_Type or kind == c.PyTuple_Type:
+        st64(size, ld64(obj + LAYOUT.OB_SIZE))
+        return ld64(obj + LAYOUT.LIST_ITEMS) if kind == c.PyList_Type else obj + LAYOUT.TUPLE_ITEMS
+    items = inline_values(obj, kind)
+    if items:
+        st64(size, ld64(ld64(kind + LAYOUT.TYPE_CACHED_KEYS) + LAYOUT.KEYS_COUNT))
+    return items
+
+
+@native
+def occurrences(holder, obj, depth, left):
+    """How often `holder` and what is in it refer to the object (see optimizer/ops/objects.py)."""
+    if is_atom(holder) or depth == 0:
         return 0
-    items = 0
-    n = 0
-    if kind == c.PyList_Type:
-        items = ld64(obj + LAYOUT.LIST_ITEMS)
-        n = ld64(obj + LAYOUT.OB_SIZE)
-    elif kind == c.PyTuple_Type:
-        items = obj + LAYOUT.TUPLE_ITEMS
-        n = ld64(obj + LAYOUT.OB_SIZE)
-    elif kind == c.PyDict_Type:
+    kind = ld64(holder + LAYOUT.OB_TYPE)
+    if kind == c.PyDict_Type or kind == c.PySet_Type:
+        st64(left, -1)
+        return 0
+    size = alloca(8)
+    items = parts_of(holder, size)
+    n = ld64(size)
+    found = 0
+    i = 0
+    while i < n:
+        more = ld64(left) - 1
+        st64(left, more)
+        if more < 0:
+            return found
+        item = ld64(items + 8 * i)
+        if item:
+            found += item == obj
+            found += occurrences(item, obj, depth - 1, left)
+        i += 1
+    return found
+
+
+@native
+def survives(obj, root, budget):
+    """Whether the object, found inside `root`, has more references than there are in there."""
+    count = ld32(obj)
+    if obj == root or count == 1:
+        return 0
+    tries = ld64(budget + 8) - 1
+    st64(budget + 8, tries)
+    if tries < 0:
+        return 0
+    if count < 0:
+        return 1
+    left = alloca(8)
+    st64(left, COUNTED)
+    found = occurrences(root, obj, DEPTH, left)
+    if ld64(left) < 0:
+        return 0
+    return found < count
+
+
+@native
+def harmless_inside(obj, depth, root, budget):
+    """Whether the object is of a kind whose end does nothing but let go of what is in it, and that is harmless."""
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    if kind == c.PyDict_Type:
         return dict_harmless(obj, depth - 1)
-    elif kind == c.PySet_Type:
+    if kind == c.PySet_Type:
         return set_harmless(obj, depth - 1)
-    else:
-        items = inline_values(obj, kind)
-        if items == 0:
-            return 0
-        n = ld64(ld64(kind + LAYOUT.TYPE_CACHED_KEYS) + LAYOUT.KEYS_COUNT)
+    size = alloca(8)
+    items = parts_of(obj, size)
+    n = ld64(size)
+    if n < 0:
+        return 0
     i = 0
     while i < n:
         item = ld64(items + 8 * i)
         if item:
-            if harmless(item, depth - 1) == 0:
+            if harmless_in(item, depth - 1, root, budget) == 0:
                 return 0
         i += 1
     return 1
+
+
+@native
+def harmless_in(obj, depth, root, budget):
+    """Whether the end of the object would run no code, or it has an owner outside of what ends with `root`."""
+    if is_atom(obj):
+        return 1
+    if obj != root and ld32(obj) != 1:
+        left = ld64(budget) - 1
+        st64(budget, left)
+        if left < 0:
+            return 0
+    if depth:
+        if harmless_inside(obj, depth, root, budget):
+            return 1
+    return survives(obj, root, budget)
+
+
+@native
+def harmless(obj, depth):
+    """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
+    budget = alloca(16)
+    st64(budget, LOOKED_INTO)
+    st64(budget + 8, TRIED)
+    return harmless_in(obj, depth, obj, budget)
 
 
 @native
@@ -949,6 +1020,9 @@ def set_harmless(obj, depth):
 @native
 def part_harmless(obj, start, stop, depth):
     """Whether the ends of a list's items from start to stop, clipped, would run no code."""
+    budget = alloca(16)
+    st64(budget, LOOKED_INTO)
+    st64(budget + 8, TRIED)
     items = ld64(obj + LAYOUT.LIST_ITEMS)
     n = ld64(obj + LAYOUT.OB_SIZE)
     if stop < n:
@@ -959,7 +1033,7 @@ def part_harmless(obj, start, stop, depth):
     while i < n:
         item = ld64(items + 8 * i)
         if item:
-            if harmless(item, depth) == 0:
+            if harmless_in(item, depth, obj, budget) == 0:
                 return 0
         i += 1
     return 1

@@ -30,6 +30,7 @@ from ...observing import (
     LOOKS_AT_ITEMS,
     MAKES_RESULT,
     RETURNS,
+    SPECIAL,
     SUBSCRIPTS,
 )
 from . import runtime_state as S
@@ -53,7 +54,7 @@ ROUNDS = 96
 QUIET = 104  # rounds to go without anything new
 LEFT = 112  # instructions to go
 REASON = 120  # why the recording has ended, if it has
-ON_CALLEE = 128  # hook(object): it is about to be called
+ON_CALLEE = 128  # hook(object): it is about to be called; hook(class, code, offset): an instance is an operand there
 ON_END = 136  # hook()
 ARRAY = 144  # the type array.array, or 0
 EMPTY = 152  # where the log begins
@@ -71,6 +72,7 @@ T_WANTED = 2  # operands to look at
 T_FLAGS = 3
 T_TIMES = 4  # 16 bits: how often it was seen in this recording
 T_SEEN = 6  # whether it was ever seen
+T_MORE = 7  # more flags
 
 # Kinds that are no types
 K_NULL = 1 << 1
@@ -79,6 +81,8 @@ K_BIG_INT = 3 << 1
 K_DICT = 4 << 1
 
 VALUES_FLAGS = instances.values_flags(LAYOUT)
+HEAP_TYPE = instances.HEAP_TYPE
+MANAGED_DICT = instances.MANAGED_DICT
 
 HEADER = 7
 MOST_ITEMS = 64
@@ -89,6 +93,7 @@ MAX_KEPT = 1024
 KEPT_PER_RECORD = 255 + MOST_ITEMS + 2
 LOOPS_INSIDE = 50  # times an instruction is seen before the recording is taken to be caught in a loop
 QUIET_ROUNDS = 6
+FIRST_TIMES = 4  # of an instruction that may call a special method: the classes of its operands are told to the hook
 MORE_ROUNDS = 40  # a loop is watched for more rounds as long as one of the last few had something new
 LOW = 0xFFFFFFFF
 TYPE_SUBCLASS = 1 << 31
@@ -159,12 +164,14 @@ def write_items(block, out, n, obj):
 
 @native
 def has_own_dict(obj):
-    """Whether it is an instance that could have inline values and has a dict instead."""
+    """Whether it is an instance that has a dict, and no (valid) inline values."""
     if obj == 0:
         return 0
     kind = ld64(obj + LAYOUT.OB_TYPE)
-    if ld64(kind + LAYOUT.TYPE_FLAGS) & VALUES_FLAGS != VALUES_FLAGS or ld64(kind + LAYOUT.TYPE_CACHED_KEYS) == 0:
+    if (ld64(kind + LAYOUT.TYPE_FLAGS) & MANAGED_DICT) == 0:
         return 0
+    if ld64(kind + LAYOUT.TYPE_FLAGS) & VALUES_FLAGS != VALUES_FLAGS or ld64(kind + LAYOUT.TYPE_CACHED_KEYS) == 0:
+        return ld64(obj + LAYOUT.DICT_WORD) != 0
     if LAYOUT.VALUES_IN_OBJECT:
         return (ld8(obj + ld64(kind + LAYOUT.TYPE_BASICSIZE) + LAYOUT.VALUES_VALID) & 1) == 0
     return (ld8(obj + LAYOUT.VALUES_VALID) & 1) == 0
@@ -202,6 +209,28 @@ def callee(block, ts, operands, flags):
         if result:
             drop(result)
     return found
+
+
+@native
+def tell_classes(block, ts, operands, n, code, offset):
+    """Tell the hook of operands whose classes can change: what they have as a special method may be about to be called."""
+    args = alloca(24)
+    st64(args + 8, code)
+    st64(args + 16, offset)
+    i = 0
+    while i < n:
+        bits = ld64(operands + 8 * i)
+        i += 1
+        obj = 0
+        if not LAYOUT.TAGGED or (bits & 3) != 3:
+            obj = slot_object(bits)
+        if obj and breaker_set(ts) == 0 and ld64(block + THREAD) == ts:
+            st64(args, ld64(obj + LAYOUT.OB_TYPE))
+            if ld64(ld64(args) + LAYOUT.TYPE_FLAGS) & HEAP_TYPE:
+                result = call_hook(ts, ld64(block + ON_CALLEE), args, 3)
+                if result:
+                    drop(result)
+    return 0
 
 
 @native
@@ -323,6 +352,10 @@ def instruction_callback(self, args, nargs):
             st64(out + 40, callee(block, ts, operands, flags))
             if ld64(block + THREAD) != ts:
                 return c._Py_NoneStruct  # the hook has ended the recording
+        if ld8(row + T_MORE) & SPECIAL >> 8 and times <= FIRST_TIMES:
+            tell_classes(block, ts, operands, wanted, code, ld64(args + 8))
+            if ld64(block + THREAD) != ts:
+                return c._Py_NoneStruct
         i = 0
         while i < wanted:
             st64(out + 8 * (HEADER + i), kind_word(block, ld64(operands + 8 * i)))

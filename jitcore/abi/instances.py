@@ -65,6 +65,11 @@ def made_by_object(kind: type) -> bool:
     return bool(_FLAGS(kind) & HEAP_TYPE) and not _FLAGS(kind) & ABSTRACT and read64(id(kind) + at) == read64(id(object) + at)
 
 
+def has_managed_dict(kind: type) -> bool:
+    """Whether the dict of an instance, if it has one, is in front of it."""
+    return bool(_FLAGS(kind) & MANAGED_DICT)
+
+
 def has_dict(kind: type) -> bool:
     """Whether instances can have attributes that no class names."""
     return bool(_FLAGS(kind) & MANAGED_DICT) or read64(id(kind) + known().TYPE_DICTOFFSET) != 0

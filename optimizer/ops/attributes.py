@@ -97,23 +97,20 @@ def put_in_place(write: Callable[[int, Any], bool], address: int, value: object)
     return box != 0 and write(box, value)
 
 
-@op("instance.get", "oo", "o", reads="attr shape", imm="type place")
-def instance_get(m: Any, o: int, name: int, type: type, place: int) -> int:
-    """The attribute of that name which the instance itself has, in inline values (at the place) or in a dict of its own, borrowed;
-    NULL where there is none, or the dict is an unusual one."""
-    if values_valid(m, o, type):
-        return values_get(m, o, type, place) if place >= 0 else 0
-    held = own_dict(o)
-    return id(held[memory.object_at(name)]) if held is not None and memory.object_at(name) in held else 0
+@op("instance.bare", "o", "b", reads="attr shape")
+def instance_bare(m: Any, o: int) -> bool:
+    """Whether an instance of a class that has no inline values has no dict (yet), so no attributes of its own."""
+    return bool(memory.read64(o + LAYOUT.DICT_WORD) == 0)
 
 
-def own_dict(o: int) -> Any:
-    """The instance's dict, if it is an exact one with nothing but text for keys."""
+@op("instance.dict", "o", "o", reads="attr shape")
+def instance_dict(m: Any, o: int) -> int:
+    """The instance's own dict, borrowed, if it is an exact one with nothing but text for keys; NULL otherwise."""
     word = memory.read64(o + LAYOUT.DICT_WORD)
-    if not word or memory.read64(word + LAYOUT.OB_TYPE) != id(dict):
-        return None
+    if not word or word & 1 or memory.read64(word + LAYOUT.OB_TYPE) != id(dict):
+        return 0
     keys = memory.read64(word + LAYOUT.DICT_KEYS)
-    return memory.object_at(word) if memory.read8(keys + LAYOUT.KEYS_KIND) != LAYOUT.KEYS_GENERAL else None
+    return int(word) if memory.read8(keys + LAYOUT.KEYS_KIND) != LAYOUT.KEYS_GENERAL else 0
 
 
 @op("instance.new", "", "o", writes="alloc", imm="type")

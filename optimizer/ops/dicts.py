@@ -1,7 +1,8 @@
 """Dicts: lookups that run no code, and stores to keys that such a lookup has dealt with.
 
-A lookup gives a borrowed reference, NULL where the dict has no such key, and NotImplemented where it cannot be told without running code:
-a key of another type has the same hash, or the dict shows an instance's inline values.
+A lookup gives a borrowed reference, NULL where the dict has no such key, and NotImplemented where it cannot be told without running
+code: a key of another type has the same hash, or the dict shows an instance's inline values. For a store it gives the place where
+the reference is.
 """
 
 from __future__ import annotations
@@ -47,25 +48,49 @@ def find_int(m: Any, o: int, key: int) -> int:
     return find(o, key) if abs(key) < INT_HASH_END else id(NotImplemented)
 
 
+@op("dict.place_text", "oo", "i", reads="dict names attr shape")
+def place_text(m: Any, o: int, key: int) -> int:
+    """The address of the word with what an exact dict has under an exact str; 0 for no such key, -1 where it cannot be told."""
+    return place(o, memory.object_at(key))
+
+
+@op("dict.place_int", "oi", "i", reads="dict names attr shape")
+def place_int(m: Any, o: int, key: int) -> int:
+    """The same under an int."""
+    return place(o, key) if abs(key) < INT_HASH_END else -1
+
+
+@op("dict.at", "i", "o", reads="dict names attr shape")
+def at(m: Any, where: int) -> int:
+    """What the word at a place holds, borrowed; NULL for place 0."""
+    return int(memory.read64(where)) if where else 0
+
+
 @op("dict.unwatched", "o", "b", reads="dict")
 def unwatched(m: Any, o: int) -> bool:
     """Whether nobody is told of changes of the dict."""
     return bool(memory.read8(o + LAYOUT.DICT_WATCHERS) == 0)
 
 
-@op("dict.put", "ooo", "i", writes="dict ref alloc")
-def put(m: Any, o: int, key: int, value: int) -> int:
-    """Store a value (borrowed) under a key that was looked for. The end of what was there is known to run no code. -1 with an exception
-    set where there is no memory."""
+@op("dict.put", "oioo", "i", writes="dict ref alloc attr")
+def put(m: Any, o: int, where: int, key: int, value: int) -> int:
+    """Store a value (borrowed) under a key that was looked for, and found at that place or not (0). The end of what was there is known
+    to run no code. -1 with an exception set where there is no memory."""
     return int(m.capi_status("PyDict_SetItem", [o, key, value], ()))
 
 
 def find(o: int, key: object) -> int:
+    """The lookup: a borrowed reference, NULL, NotImplemented."""
+    where = place(o, key)
+    return id(NotImplemented) if where == -1 else memory.read64(where) if where else 0
+
+
+def place(o: int, key: object) -> int:
     """The lookup, by going through all entries."""
     keys = memory.read64(o + LAYOUT.DICT_KEYS)
     kind = memory.read8(keys + LAYOUT.KEYS_KIND)
     if kind == LAYOUT.KEYS_SPLIT:
-        return id(NotImplemented)
+        return -1
     entries = keys + LAYOUT.KEYS_INDICES + (1 << memory.read8(keys + LAYOUT.KEYS_INDEX_BITS))
     size, at = (24, 8) if kind == LAYOUT.KEYS_GENERAL else (16, 0)
     unknown = False
@@ -76,7 +101,7 @@ def find(o: int, key: object) -> int:
         known = memory.object_at(one)
         if type(known) is type(key):
             if known == key:
-                return value
+                return entry + at + 8
         elif (memory.read64(entry) if at else hash(known)) == hash(key) & (1 << 64) - 1:
             unknown = True
-    return id(NotImplemented) if unknown else 0
+    return -1 if unknown else 0

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...abi import LAYOUT, memory
 from ..registry import op
-from .objects import DEPTH, harmless
+from .objects import DEPTH, LOOKED_INTO, TRIED, harmless, parts_of
 
 ATOMS = (int, float, bool, str, complex, type(None))
 """Exact types whose comparison, arithmetic and text run no Python code, in any combination (bytes may warn: python -b)."""
@@ -131,7 +131,9 @@ def list_take(m: Any, o: int, start: int, count: int, step: int) -> int:
 @op("list.part_is_safe", "oii", "b", reads="ref list item")
 def list_part_is_safe(m: Any, o: int, start: int, stop: int) -> bool:
     """Whether the items from start to stop (as in `list.slice`) end without running code."""
-    return all(harmless(one, DEPTH) for one in memory.object_at(o)[max(start, 0) : max(stop, 0)])
+    items = parts_of(o, list) or []
+    budget = [LOOKED_INTO, TRIED]
+    return all(harmless(one, DEPTH, o, budget) for one in items[max(start, 0) : max(stop, 0)])
 
 
 @op("list.set_part", "oiio", "i", writes="list item ref alloc")

@@ -139,15 +139,21 @@ def shared(m: Any, o: int) -> bool:
 
 
 HARMLESS = (int, float, bool, str, bytes, complex, type(None), range)
-DEPTH = 3
+DEPTH = 5
 """Levels of containers and instances that are looked into."""
+LOOKED_INTO = 64
+"""How many objects inside that have other owners, perhaps, are looked into: that is in vain where they survive."""
+TRIED = 4
+"""How many of them it is tried to find out for,"""
+COUNTED = 64
+"""by looking at so many references."""
 
 
 @op("obj.drop_is_safe", "o", "b", reads="ref list item")
 def drop_is_safe(m: Any, o: int) -> bool:
     """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
-    it is a list, a tuple, a dict, a set or an instance of a plain class with such things, at most DEPTH deep, and nobody is told of
-    its end."""
+    it is a list, a tuple, a dict, a set or an instance of a plain class with such things (or with what others hold, too), at most
+    DEPTH deep, and nobody is told of its end."""
     return o == 0 or outlives(m, o, 1)
 
 
@@ -155,22 +161,73 @@ def drop_is_safe(m: Any, o: int) -> bool:
 def outlives(m: Any, o: int, drops: int) -> bool:
     """Whether dropping `drops` references to o (not NULL) runs no code: it has more of them, or is as harmless as
     `obj.drop_is_safe` wants it."""
-    return memory.refcount(o) > drops or harmless(memory.object_at(o), DEPTH)
+    return memory.refcount(o) > drops or harmless(o, DEPTH)
 
 
-def harmless(obj: object, depth: int) -> bool:
-    """Whether the end of the object runs no code. Items count whoever else holds them: a list may hold one object twice."""
-    if type(obj) in HARMLESS:
+def harmless(o: int, depth: int, root: int = 0, budget: list[int] | None = None) -> bool:
+    """Whether the end of the object runs no code, or it has an owner outside of what ends with `root` (0: the object itself). Looks
+    at memory only, so that no reference is added. `budget`: how many objects that may survive are still looked into, and how often
+    it is still tried to find out whether one does."""
+    kind: type = memory.object_at(memory.read64(o + LAYOUT.OB_TYPE))  # type: ignore[assignment]
+    if kind in HARMLESS:
         return True
-    if depth > 0 and type(obj) in (list, tuple):
-        return all(harmless(item, depth - 1) for item in obj)  # type: ignore[attr-defined]
-    if depth > 0 and type(obj) is dict:
-        watched = memory.read8(id(obj) + LAYOUT.DICT_WATCHERS)
-        return not watched and all(harmless(key, depth - 1) and harmless(value, depth - 1) for key, value in obj.items())
-    if depth > 0 and type(obj) is set:
-        return not weakref.getweakrefcount(obj) and all(harmless(item, depth - 1) for item in obj)
-    values = instances.plain_values(id(obj)) if depth > 0 else None
-    return values is not None and all(harmless(memory.object_at(one), depth - 1) for one in values if one)
+    root, budget = root or o, budget if budget is not None else [LOOKED_INTO, TRIED]
+    if o != root and memory.refcount(o) > 1:
+        budget[0] -= 1
+        if budget[0] < 0:
+            return False
+    return depth > 0 and harmless_inside(o, depth, root, kind, budget) or survives(o, root, budget)
+
+
+def harmless_inside(o: int, depth: int, root: int, kind: type, budget: list[int]) -> bool:
+    """Whether the object is of a kind whose end does nothing but let go of what is in it, and that is harmless."""
+    if kind is dict:
+        watched = memory.read8(o + LAYOUT.DICT_WATCHERS)
+        inside = [id(one) for pair in memory.object_at(o).items() for one in pair]  # type: ignore[attr-defined]
+        return not watched and all(harmless(one, depth - 1) for one in inside)
+    if kind is set:
+        whole: set[object] = memory.object_at(o)  # type: ignore[assignment]
+        return not weakref.getweakrefcount(whole) and all(harmless(one, depth - 1) for one in map(id, whole))
+    held = parts_of(o, kind)
+    return held is not None and all(harmless(one, depth - 1, root, budget) for one in held if one)
+
+
+def parts_of(o: int, kind: type) -> list[int] | None:
+    """The references (0 for none) that a list, a tuple or an instance of a plain class holds; None for others."""
+    if kind is list or kind is tuple:
+        items = memory.read64(o + LAYOUT.LIST_ITEMS) if kind is list else o + LAYOUT.TUPLE_ITEMS
+        return [memory.read64(items + 8 * k) for k in range(memory.read64(o + LAYOUT.OB_SIZE))]
+    return instances.plain_values(o)
+
+
+def survives(o: int, root: int, budget: list[int]) -> bool:
+    """Whether the object, found inside `root`, has more references than there are in there, as far as that is easily counted."""
+    if o == root or memory.refcount(o) == 1:
+        return False
+    budget[1] -= 1
+    if budget[1] < 0:
+        return False
+    left = [COUNTED]
+    found = occurrences(root, o, DEPTH, left)
+    return left[0] >= 0 and memory.refcount(o) > found
+
+
+def occurrences(holder: int, o: int, depth: int, left: list[int]) -> int:
+    """How often `holder` and what is in it refer to the object. More than `left` references are not looked at: then it gets
+    negative."""
+    kind: type = memory.object_at(memory.read64(holder + LAYOUT.OB_TYPE))  # type: ignore[assignment]
+    if kind in HARMLESS or depth == 0:
+        return 0
+    if kind is dict or kind is set:
+        left[0] = -1
+    found = 0
+    for one in parts_of(holder, kind) or ():
+        left[0] -= 1
+        if left[0] < 0:
+            break
+        if one:
+            found += (one == o) + occurrences(one, o, depth - 1, left)
+    return found
 
 
 @op("field.i", "o", "i", reads="field", imm="offset_name")
