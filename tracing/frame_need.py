@@ -26,11 +26,11 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable
+from types import MethodDescriptorType
 from typing import Any, Literal
 
 from ..optimizer.ops.lists import ATOMS
 from ..records import dataclass
-from .methods import METHOD_DESCRIPTOR
 
 Need = Literal["none", "linked", "locals"]
 
@@ -125,7 +125,7 @@ LATE = {("_random", "Random", "random"): (("x",), float), ("_random", "Random", 
 def closed_entry(target: object) -> Closed | None:
     """What is known of a callable that may be closed."""
     entry = CLOSED.get(id(target))
-    if entry is None and type(target) is METHOD_DESCRIPTOR:
+    if entry is None and isinstance(target, MethodDescriptorType):
         kind = target.__objclass__
         late = LATE.get((kind.__module__, kind.__name__, target.__name__)) if kind.__module__ in sys.modules else None
         if late is not None and getattr(sys.modules[kind.__module__], kind.__name__, None) is kind:

@@ -63,7 +63,7 @@ def wrapped(held: object) -> tuple[object, ...]:
     """The functions that a class has under a name, if that is what it has."""
     if type(held) is property:
         return held.fget, held.fset, held.fdel
-    return (held.__func__,) if type(held) in (classmethod, staticmethod) else (held,)
+    return (held.__func__,) if isinstance(held, classmethod | staticmethod) else (held,)
 
 
 def is_static(kind: type) -> bool:

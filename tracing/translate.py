@@ -1458,7 +1458,7 @@ def translate(
     memory = Memory(
         is_unstable,
         watcher,
-        dict(plans or {}),
+        plans=dict(plans or {}),
         poison_call=poison_call,
         poison_operands=poison_operands,
         direct=direct,
