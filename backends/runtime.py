@@ -58,6 +58,7 @@ HELPERS: dict[str, NativeFunction] = {
     "box_float": runtime_exits.box_float,
     "box_bool": runtime_exits.box_bool,
     "harmless": runtime_exits.harmless,
+    "harmless_now": runtime_exits.harmless_now,
     "part_harmless": runtime_exits.part_harmless,
     "find_text": runtime_dicts.find_text,
     "find_int": runtime_dicts.find_int,
@@ -130,7 +131,7 @@ CELLS = {
     "native_edges": S.N_NATIVE_EDGES,
     "never": S.NEVER,
 }
-ROUTINES = ("harmless", "part_harmless", "find_text", "find_int", "place_text", "place_int", "dict_put")
+ROUTINES = ("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "place_text", "place_int", "dict_put")
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {
     "hot_loop": S.HOOK_LOOP,

@@ -66,6 +66,8 @@ SPENDING = 0.2
 """and the share of its CPU time beyond that: what is not affordable yet is compiled later."""
 LATER = 1000
 """Events after which it is asked again whether something is affordable."""
+MOST_NESTED = 6
+"""Compiles within each other: hooks have room for few calls when the program is near its recursion limit."""
 MAX_MISSES = 6
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 MAY_CHANGE = ("needs_frame", "not_profitable")
@@ -111,6 +113,8 @@ class Engine:
         self.upgrade_seconds = 0.0
         self._background: Queue | None = None
         self.invalidations = 0
+        self.nested = 0
+        """Compiles under way of functions that are called by what is being compiled."""
         self.bridges = 0
         self.before: dict[str, int] = {}
         self.seen, self.seen_at = -1, 0.0
@@ -766,9 +770,13 @@ class Engine:
             site = self.sites[key] = LoopSite(code, FUNCTION)
         fresh = site.state in ("new", "recorded") and not site.attempts
         another = site.state == "live" and len(site.regions) < self._options_of(code).max_versions
-        if not (fresh or another) or needs_frame(func) or not self._affordable():
+        if not (fresh or another) or self.nested >= MOST_NESTED or needs_frame(func) or not self._affordable():
             return None
-        self._make(site, lambda: self._compile_function(site, direct_entry(func, kinds), func), func)
+        self.nested += 1
+        try:
+            self._make(site, lambda: self._compile_function(site, direct_entry(func, kinds), func), func)
+        finally:
+            self.nested -= 1
         return self._direct_target(func, kinds)
 
     def _remake_direct(self, site: LoopSite, target: DirectTarget) -> None:

@@ -655,7 +655,12 @@ def late_attributes() -> Any:
 
 def bound_methods() -> Any:
     """Kept in names of the module, and called from there."""
-    return [counted_up(k) + word_length() + counter.up(k) for k in range(150)], counter.count
+    swapped.clear()
+    sums = [counted_up(k) + word_length() + counter.up(k) for k in range(150)], counter.count
+    for k in range(60):
+        add_plainly([k])
+        add_all([k])
+    return sums, list(swapped)
 
 
 class Counter:
@@ -670,6 +675,15 @@ class Counter:
 counter = Counter()
 counted_up = counter.up
 word_length = "four".__len__
+
+
+class Swapped(list):  # type: ignore[type-arg]
+    append = list.extend  # type: ignore[assignment]
+
+
+swapped = Swapped()
+add_plainly = super(Swapped, swapped).append
+add_all = swapped.append
 
 
 def test_of_built_in_classes(engine: Engine) -> None:

@@ -1021,6 +1021,36 @@ def test_dicts_and_sets_that_end_quietly(effort: str) -> None:
     assert reference() is None
 
 
+def shared_ones() -> list[tuple[Any, bool, bool]]:
+    """Containers with things in them whose end runs code: (one, whether it ends safely now, and with others)."""
+    lasting, twice, alone = Counted(), Counted(), Counted()
+    KEPT[:] = [lasting, [lasting], twice]
+    pairs = [[lasting, lasting], [[lasting], (lasting, 1)], [twice, twice], [alone], [Calm(lasting)], [{1: lasting}], [1, "x"], [KEPT[1]]]
+    made = list(zip(pairs, (True, True, False, False, True, False, True, True), (False,) * 6 + (True, False), strict=True))
+    KEPT.pop()
+    return made
+
+
+KEPT: list[Any] = []
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_what_survives_its_container(effort: str) -> None:
+    maker = Maker()
+    one = maker.input("o")
+    maker.exit(maker.emit("obj.ends_safely", one), maker.emit("obj.drop_is_safe", one))
+    native = Native(maker.graph, effort)
+    ones = shared_ones()
+    while ones:
+        container, now, together = ones.pop()
+        maker.set(id(container))
+        shown = repr(container)
+        answers = []
+        for run in (native.run, lambda: interpret(maker.graph)):
+            answers.append(run()[1])
+        assert answers == [[now, together]] * 2, shown
+
+
 @pytest.mark.parametrize("drops", [1, 2, 3])
 def test_outlives(drops: int) -> None:
     maker = Maker()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -315,7 +316,52 @@ def mixed_numbers() -> Any:
     return total, less_often
 
 
-PROGRAMS = [arithmetic, asked_in_turn, raising, changing, looked_at, ends, nested, truths, mixed_numbers]
+class Either:
+    """One function for both ways."""
+
+    def __init__(self, k: Any) -> None:
+        self.k = k
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, str):
+            return NotImplemented
+        return self.k, other if type(other) is int else other.k
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Any) -> Any:
+        return NotImplemented if self.k % 2 else self.k
+
+    def __matmul__(self, other: Any) -> Any:
+        return "matmul" if isinstance(other, Either) else NotImplemented
+
+
+def both_ways() -> Any:
+    out: list[Any] = []
+    operands: list[Any] = [1, Either(2), 3, Either(4), "text", array("i", [1]), None]
+    for k in range(260):
+        left, right = operands[k % 2 if k < 90 else k % 4], operands[(k * 3 + 1) % (2 if k < 60 else 4 if k < 120 else 7)]
+        for work in (plus, times, at):
+            try:
+                out.append(work(left, right))
+            except (TypeError, AttributeError) as error:
+                out.append(str(error))
+    return [one if type(one) in (int, str, tuple) else type(one).__name__ for one in out]
+
+
+def plus(left: Any, right: Any) -> Any:
+    return [left + right for _ in range(3)][-1]
+
+
+def times(left: Any, right: Any) -> Any:
+    return [left * right for _ in range(3)][-1]
+
+
+def at(left: Any, right: Any) -> Any:
+    return [left @ right for _ in range(3)][-1]
+
+
+PROGRAMS = [both_ways, arithmetic, asked_in_turn, raising, changing, looked_at, ends, nested, truths, mixed_numbers]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)

@@ -107,8 +107,8 @@ def unbound(target: Const, args: list[AV]) -> tuple[Const, list[AV]]:
     func = method.__func__ if type(method) is MethodType else ABSENT
     if func is ABSENT and not isinstance(method.__self__, type | ModuleType):
         func = lookup(type(method.__self__), method.__name__)
-        if type(func) is not METHOD_DESCRIPTOR:
-            func = ABSENT
+        if type(func) is not METHOD_DESCRIPTOR or func.__get__(method.__self__) != method:
+            func = ABSENT  # it was had from a base, and the class has another one
     return (target, args) if func is ABSENT else (Const(func), [Const(method.__self__), *args])
 
 
@@ -402,7 +402,7 @@ def drop_temps(t: Translator, temps: list[Obj], result: AV) -> None:
             frame.answer = f"temps{len(left)}"
             state = t.frame_state(t.ins.next, reason="dropped", when="after")
             del frame.stack[len(frame.stack) - len(left) - 1 :]
-            t.emit("guard", t.emit("obj.drop_is_safe", temp.value), imm=(True,), state=state)
+            t.emit("guard", t.emit("obj.ends_safely", temp.value), imm=(True,), state=state)
         t.drop(temp)
 
 
@@ -538,7 +538,7 @@ def drop_operands(t: Translator, answer: Answer) -> None:
         for obj in owned_parts(av):
             if obj.type not in safe_types():
                 state = t.frame_state(t.ins.start, reason="guard")
-                t.guard(t.emit("obj.drop_is_safe", obj.value), state=state)
+                t.guard(t.emit("obj.ends_safely", obj.value), state=state)
         stack[k] = Null()
         t.drop(av)
 
@@ -552,7 +552,7 @@ def drop_locals(t: Translator) -> None:
         for obj in owned_parts(av):
             if obj.type not in safe_types():
                 state = t.frame_state(t.ins.start, reason="guard")
-                t.guard(t.emit("obj.drop_is_safe", obj.value), state=state)
+                t.guard(t.emit("obj.ends_safely", obj.value), state=state)
         frame.locals[k] = Null()
         t.drop(av)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+from ..abi import instances
 from ..optimizer.answers import BINARY, COMPARE
 from .methods import ABSENT, is_static, lookup, mro
 from .values import AV, FOREVER, Const, Obj
@@ -46,7 +47,7 @@ def methods_of(ins: Ins) -> tuple[str, ...]:
 
 def plain(t: Translator, kind: type) -> bool:
     """Whether the type is a class that is watched, written in Python like all of its bases."""
-    return not is_static(kind) and all(base is object or not is_static(base) for base in mro(kind)) and t.watch_type(kind)
+    return all(base is object or instances.made_by_statement(base) for base in mro(kind)) and kind is not object and t.watch_type(kind)
 
 
 def checked(t: Translator, av: AV, position: int) -> type | None:

@@ -1015,7 +1015,7 @@ class Translator:
         if self.frame.info.is_loop_head(offset) and not goes_round:
             if (self.frame.code, offset) not in self.memory.no_hoisting:
                 self.emit("anchor", state=self.frame_state(offset, reason="hoisted", when="after"))
-        key: Key = (*self.path(), offset)
+        key: Key = (*self.path(), *(f.answer for f in self.frames), offset)
         context = self.context()
         known = self.versions.setdefault(key, [])
         for version in known:

@@ -293,11 +293,16 @@ def outlives(e: Emitter, op: Op, o: str) -> str:
     return outlives_text(e, o, int(op.imm[0]))  # type: ignore[call-overload]
 
 
-def outlives_text(e: Emitter, o: str, drops: int) -> str:
+@lowering("obj.ends_safely")
+def ends_safely(e: Emitter, op: Op, o: str) -> str:
+    return outlives_text(e, o, 1, "jc_harmless_now")
+
+
+def outlives_text(e: Emitter, o: str, drops: int, routine: str = "jc_harmless") -> str:
     """Whether o (not NULL) survives that many drops or is harmless. Counts of immortal objects are large, read unsigned."""
     few = e.let(f"icmp ule {count_type()} {e.load(count_type(), o, LAYOUT.OB_REFCNT, 'ref')}, {drops}")
     with e.when(few, UNLIKELY) as last:
-        answer = e.let(f"call i64 {e.routine('jc_harmless', 'i64', 'ptr, i64')}(ptr {o}, i64 {DEPTH}){TAGS['alloc']}")
+        answer = e.let(f"call i64 {e.routine(routine, 'i64', 'ptr, i64')}(ptr {o}, i64 {DEPTH}){TAGS['alloc']}")
         harmless = e.let(f"icmp ne i64 {answer}, 0")
     return last.phi("i1", harmless, "true")
 

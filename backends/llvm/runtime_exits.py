@@ -985,6 +985,15 @@ def harmless(obj, depth):
     """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
     budget = alloca(16)
     st64(budget, LOOKED_INTO)
+    st64(budget + 8, 0)
+    return harmless_in(obj, depth, obj, budget)
+
+
+@native
+def harmless_now(obj, depth):
+    """The same if nothing else is dropped before (see `obj.ends_safely`)."""
+    budget = alloca(16)
+    st64(budget, LOOKED_INTO)
     st64(budget + 8, TRIED)
     return harmless_in(obj, depth, obj, budget)
 
@@ -1022,7 +1031,7 @@ def part_harmless(obj, start, stop, depth):
     """Whether the ends of a list's items from start to stop, clipped, would run no code."""
     budget = alloca(16)
     st64(budget, LOOKED_INTO)
-    st64(budget + 8, TRIED)
+    st64(budget + 8, 0)
     items = ld64(obj + LAYOUT.LIST_ITEMS)
     n = ld64(obj + LAYOUT.OB_SIZE)
     if stop < n:

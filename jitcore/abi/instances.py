@@ -65,6 +65,12 @@ def made_by_object(kind: type) -> bool:
     return bool(_FLAGS(kind) & HEAP_TYPE) and not _FLAGS(kind) & ABSTRACT and read64(id(kind) + at) == read64(id(object) + at)
 
 
+def made_by_statement(kind: type) -> bool:
+    """Whether a class statement made the type (or what comes to the same), and no C code, which has slots of its own."""
+    at = known().TYPE_DEALLOC
+    return bool(_FLAGS(kind) & HEAP_TYPE) and read64(id(kind) + at) == read64(id(Plain) + at)
+
+
 def has_managed_dict(kind: type) -> bool:
     """Whether the dict of an instance, if it has one, is in front of it."""
     return bool(_FLAGS(kind) & MANAGED_DICT)

@@ -152,9 +152,16 @@ COUNTED = 64
 @op("obj.drop_is_safe", "o", "b", reads="ref list item")
 def drop_is_safe(m: Any, o: int) -> bool:
     """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
-    it is a list, a tuple, a dict, a set or an instance of a plain class with such things (or with what others hold, too), at most
-    DEPTH deep, and nobody is told of its end."""
+    it is a list, a tuple, a dict, a set or an instance of a plain class with such things, at most DEPTH deep, and nobody is told of
+    its end. Several objects may be asked about before they are dropped together."""
     return o == 0 or outlives(m, o, 1)
+
+
+@op("obj.ends_safely", "o", "b", reads="ref list item")
+def ends_safely(m: Any, o: int) -> bool:
+    """The same for an object (not NULL) that is dropped before anything else is: what is in it may be anything that has more
+    references than there are in there."""
+    return memory.refcount(o) > 1 or harmless(o, DEPTH, o, [LOOKED_INTO, TRIED])
 
 
 @op("obj.outlives", "o", "b", reads="ref list item", imm="drops")
@@ -171,7 +178,7 @@ def harmless(o: int, depth: int, root: int = 0, budget: list[int] | None = None)
     kind: type = memory.object_at(memory.read64(o + LAYOUT.OB_TYPE))  # type: ignore[assignment]
     if kind in HARMLESS:
         return True
-    root, budget = root or o, budget if budget is not None else [LOOKED_INTO, TRIED]
+    root, budget = root or o, budget if budget is not None else [LOOKED_INTO, 0]
     if o != root and memory.refcount(o) > 1:
         budget[0] -= 1
         if budget[0] < 0:
