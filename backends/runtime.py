@@ -192,11 +192,8 @@ class Entry:
         self.words = (ctypes.c_int64 * (S.ENTRY_BYTES // 8))(fn, 0, nbuf, valid_address, 0, 0, 0, 0, ticks, direct)
         self.address = ctypes.addressof(self.words)
         self.keep = keep
-
-    @property
-    def direct_cell(self) -> int:
-        """The address of the word with the address of the function's code for direct calls."""
-        return self.address + S.E_DIRECT
+        self.users: list[object] = []
+        """Who has pinned it."""
 
     def replace(self, fn: int, direct: int = 0) -> None:
         """Other code for the same frame states, from the next run on; it is not counted."""
@@ -213,13 +210,20 @@ class Entry:
         self.words[S.E_FN // 8] = 0
         self.keep = None
 
-    def pin(self) -> None:
-        """Keep the code: other code calls it directly."""
+    def pin(self, user: object) -> None:
+        """Keep the code: that of `user` calls it directly."""
         self.words[S.E_ACTIVATIONS // 8] += 1
+        self.users.append(user)
 
-    def unpin(self) -> None:
+    def unpin(self, user: object) -> None:
         """Undo a `pin`."""
         self.words[S.E_ACTIVATIONS // 8] -= 1
+        self.users.remove(user)
+
+    @property
+    def runs(self) -> int:
+        """Runs that began at a door and have not ended yet."""
+        return self.activations - len(self.users)
 
     def retire(self, on: bool) -> None:
         """Say whether the door has to tell when the last run ends."""

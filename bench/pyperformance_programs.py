@@ -25,8 +25,32 @@ import zlib
 from array import array
 from typing import Any, Callable
 
-# Entry -> folder of the suite. scimark's script has several entries.
+# Entry -> folder of the suite. Some scripts have several entries. Those that need other packages or start processes are not here.
 PROGRAMS = {
+    "richards": "richards",
+    "deltablue": "deltablue",
+    "raytrace": "raytrace",
+    "chaos": "chaos",
+    "go": "go",
+    "hexiom": "hexiom",
+    "pyflate": "pyflate",
+    "quadtree_nbody": "barnes_hut",
+    "meteor_contest": "meteor_contest",
+    "mdp": "mdp",
+    "comprehensions": "comprehensions",
+    "generators": "generators",
+    "coroutines": "coroutines",
+    "unpack_sequence": "unpack_sequence",
+    "deepcopy": "deepcopy",
+    "deepcopy_reduce": "deepcopy",
+    "deepcopy_memo": "deepcopy",
+    "logging_format": "logging",
+    "logging_silent": "logging",
+    "logging_simple": "logging",
+    "json_dumps": "json_dumps",
+    "pprint_pformat": "pprint",
+    "telco": "telco",
+    "typing_runtime_protocols": "typing_runtime_protocols",
     "nbody": "nbody",
     "fannkuch": "fannkuch",
     "spectral_norm": "spectral_norm",
@@ -39,7 +63,21 @@ PROGRAMS = {
     "scimark_fft": "scimark",
 }
 # Where one round is small beside its preparation, which pyperf does not time.
-LOOPS = {"scimark_sparse_mat_mult": 10, "scimark_lu": 3}
+LOOPS = {
+    "scimark_sparse_mat_mult": 10,
+    "scimark_lu": 3,
+    "hexiom": 5,
+    "comprehensions": 200,
+    "unpack_sequence": 100,
+    "deepcopy": 100,
+    "deepcopy_reduce": 300,
+    "deepcopy_memo": 300,
+    "logging_format": 1000,
+    "logging_silent": 10000,
+    "logging_simple": 1000,
+    "telco": 3,
+    "typing_runtime_protocols": 20,
+}
 
 
 class Runner:

@@ -113,6 +113,8 @@ class Engine:
         self.upgrade_seconds = 0.0
         self._background: Queue | None = None
         self.invalidations = 0
+        self.leaving: list[Region] = []
+        """Regions that no door leads to any more and that are not freed yet."""
         self.nested = 0
         """Compiles under way of functions that are called by what is being compiled."""
         self.bridges = 0
@@ -782,7 +784,9 @@ class Engine:
     def _remake_direct(self, site: LoopSite, target: DirectTarget) -> None:
         from .regions import direct_entry
 
+        start = perf_counter()
         self._make(site, lambda: self._compile_function(site, direct_entry(target.func, target.kinds), target.func), target.func)
+        self.spent += perf_counter() - start
 
     def _make(self, site: LoopSite, make: Callable[[], Region], func: FunctionType | None) -> None:
         """Make a site's region and put it behind its door; of a function's, `func`."""
@@ -877,7 +881,7 @@ class Engine:
 
     def _pin(self, caller: Region, target: DirectTarget) -> None:
         if target.entry is not None:
-            target.entry.pin()
+            target.entry.pin(caller)
             caller.pinned.append(target.entry)
 
     # ---- better code ----------------------------------------------------------------------------------------------
@@ -1152,7 +1156,26 @@ class Engine:
         if region.entry is None:
             region.free(self.options.free_stress)
         else:
-            runtime.retire(region.entry, lambda: region.free(self.options.free_stress))
+            self.leaving.append(region)
+            runtime.retire(region.entry, lambda: self._free(region))
+            self._free_circles()
+
+    def _free(self, region: Region) -> None:
+        region.free(self.options.free_stress)
+        self.leaving.remove(region)
+
+    def _free_circles(self) -> None:
+        """Functions that call each other keep each other's code. Let go of those that no door leads to and nobody else calls."""
+        garbage = [region for region in self.leaving if region.pinned and not region.entry.runs]
+        while True:
+            kept = [region for region in garbage if not all(user in garbage for user in region.entry.users)]
+            if not kept:
+                break
+            garbage = [region for region in garbage if region not in kept]
+        for region in garbage:
+            region.let_go()
+        if garbage and self.runtime is not None:
+            self.runtime.sweep()
 
     def _failed(self, error: BaseException) -> Any:
         """What becomes of an exception in a callback: negating the result is to be the callback's last act. The program's

@@ -139,6 +139,11 @@ class Region:
     def flag_address(self) -> int:
         return ctypes.addressof(self.valid)
 
+    def let_go(self) -> None:
+        """Do not keep the code that this one calls any more."""
+        while self.pinned:
+            self.pinned.pop().unpin(self)
+
     def free(self, poison: bool) -> None:
         """Release the code and all it kept alive. No door may lead here any more and nobody may be inside. `poison` makes
         whoever still uses a descriptor of it crash at once."""
@@ -154,8 +159,7 @@ class Region:
             for block in self.descriptors.values():
                 block.words[:] = [POISON] * len(block.words)
         self.descriptors.clear()
-        while self.pinned:
-            self.pinned.pop().unpin()
+        self.let_go()
         if self.translation is not None:
             for target in self.translation.targets:
                 if self in target.callers:

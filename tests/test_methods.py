@@ -271,6 +271,46 @@ def test_a_method_that_the_program_lets_go_of_is_let_go_of() -> None:
     assert gone() is None
 
 
+LARGE = """
+    for k in range(3):
+        t += k * n
+    if t > 1000:
+        t -= 1000
+    elif t % 3 == 1:
+        t += 2
+"""
+CIRCLE = f"""
+def ping(n, t):
+{LARGE * 6}
+    return pong(n - 1, t) if n > 0 else t
+def pong(n, t):
+{LARGE * 5}
+    return ping(n - 1, t) if n > 0 else -t
+def use():
+    return [ping(20, k) for k in range(100)]
+"""
+
+
+def test_functions_that_call_each_other_are_let_go_of() -> None:
+    namespace: dict[str, Any] = {"__name__": "made"}
+    exec(CIRCLE, namespace)
+    expected = namespace["use"]()
+    with Engine(threshold=20, function_threshold=15, background=False, deopt_every=0) as engine:
+        if engine.inactive_reason is not None:
+            pytest.skip(engine.inactive_reason)
+        for _ in range(5):
+            assert namespace["use"]() == expected
+        regions = [r for r in engine.regions if r.state == "live" and r.target is not None]
+        assert len(regions) >= 2 and all(r.entry.users for r in regions)
+        gone = weakref.ref(namespace["ping"]), weakref.ref(namespace["pong"])
+        namespace.clear()
+    engine.close()
+    assert not engine.leaving
+    del regions
+    gc.collect()
+    assert [one() for one in gone] == [None, None]
+
+
 def test_methods_are_called_directly() -> None:
     with Engine(threshold=20, function_threshold=15, background=False, deopt_every=0) as engine:
         if engine.inactive_reason is not None:
