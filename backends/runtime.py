@@ -411,7 +411,7 @@ class Runtime:
 
         words: list[int] = []
         for row in answers.ANSWERS.values():
-            words += [row.what, row.operands, name(row.method), name(row.reflected), text(row.text), row.truth, row.op]
+            words += [row.what, row.operands, name(row.method), name(row.reflected), text(row.text), row.truth, row.op, row.top_first]
         table = (ctypes.c_int64 * len(words))(*words)
         self._keep.append(table)
         self.state[S.ANSWERS // 8] = ctypes.addressof(table)

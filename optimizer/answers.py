@@ -11,6 +11,7 @@ are in place: arguments that existed for a direct call only.
 
 from __future__ import annotations
 
+from ..abi.operands import top_first
 from ..records import dataclass
 
 # What is done with the result
@@ -28,7 +29,8 @@ LAST = 8  # flag: the other operand has been asked already
 @dataclass(frozen=True)
 class Answer:
     """One row. `operands`: how many are on the stack. Of operators: the special methods of the left and of the right operand, and
-    the text that the error message has. `truth`: the result of a comparison is made a bool. `op`: its C number."""
+    the text that the error message has. `truth`: the result of a comparison is made a bool. `op`: its C number. `top_first`: in which
+    order the operands go."""
 
     what: int
     operands: int = 0
@@ -37,6 +39,7 @@ class Answer:
     text: str = ""
     truth: bool = False
     op: int = 0
+    top_first: bool = False
 
 
 BINARY = {
@@ -60,8 +63,8 @@ COMPARE_NUMBER = {"<": 0, "<=": 1, "==": 2, "!=": 3, ">": 4, ">=": 5}
 ANSWERS: dict[str, Answer] = {
     "value": Answer(VALUE),
     "none": Answer(NONE),
-    "item": Answer(OPERANDS, 2),
-    "assigns": Answer(ASSIGNS, 3),
+    "item": Answer(OPERANDS, 2, top_first=top_first("item")),
+    "assigns": Answer(ASSIGNS, 3, top_first=top_first("assignment")),
 }
 MOST_TEMPS = 8
 for _count in range(1, MOST_TEMPS + 1):
@@ -69,12 +72,12 @@ for _count in range(1, MOST_TEMPS + 1):
 for _symbol, _name in BINARY.items():
     _methods = (f"__{_name}__", f"__r{_name}__")
     for _text, _end in ((_symbol, ""), (f"{_symbol}=", "_assign")):
-        ANSWERS[f"{_name}{_end}"] = Answer(OPERATOR, 2, *_methods, _text)
-        ANSWERS[f"r{_name}{_end}"] = Answer(OPERATOR | LAST, 2, *_methods, _text)
-    ANSWERS[f"i{_name}"] = Answer(INPLACE, 2, *_methods, f"{_symbol}=")
+        ANSWERS[f"{_name}{_end}"] = Answer(OPERATOR, 2, *_methods, _text, top_first=top_first("operator"))
+        ANSWERS[f"r{_name}{_end}"] = Answer(OPERATOR | LAST, 2, *_methods, _text, top_first=top_first("operator"))
+    ANSWERS[f"i{_name}"] = Answer(INPLACE, 2, *_methods, f"{_symbol}=", top_first=top_first("operator"))
 for _symbol, (_name, _other) in COMPARE.items():
     for _truth, _end in ((False, ""), (True, "_truth")):
-        _words = (2, f"__{_name}__", f"__{_other}__", _symbol, _truth, COMPARE_NUMBER[_symbol])
+        _words = (2, f"__{_name}__", f"__{_other}__", _symbol, _truth, COMPARE_NUMBER[_symbol], top_first("comparison"))
         ANSWERS[f"{_name}{_end}"] = Answer(COMPARISON, *_words)
         ANSWERS[f"r{_name}{_end}"] = Answer(COMPARISON | LAST, *_words)
 

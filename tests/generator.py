@@ -162,6 +162,7 @@ class Sub(Vec):
         return Sub(wrap(self.p + 1), other.q)
     def __gt__(self, other):
         return [self.p]
+ADD, SUB_ADD = Vec.__add__, Sub.__add__
 class Cell:
     __slots__ = ("held", "count")
     def __init__(self, held):
@@ -797,7 +798,7 @@ class Writer:
         self.put("def main():")
         self.depth += 1
         self.put("global G, H")
-        self.put("G, H, Account.rate, Vec.kind, Vec.size = 3, 0.5, 2, 1, SIZE")
+        self.put("G, H, Account.rate, Vec.kind, Vec.size, Vec.__add__, Sub.__add__ = 3, 0.5, 2, 1, SIZE, ADD, SUB_ADD")
         lists = ("[1, 2, 3, 4]", "list(range(12))", "[1, 2.5, True, 4]", "[0.5, 1.5, 2.5]", "[7] * 9", "[]", "[2 ** 62, 1, 2]")
         for name, _ in self.functions:
             plain = [("1", "0.5", "[1, 2, 3, 4]"), ("7", "2.0", "list(range(9))")]

@@ -533,7 +533,8 @@ def drop_operands(t: Translator, answer: Answer) -> None:
     t.promote(lambda o: o.owner == lent_owner(depth))
     stack = t.frames[-2].stack
     assert t.ins is not None
-    for k in range(len(stack) - answer.operands, len(stack)):
+    places = range(len(stack) - answer.operands, len(stack))
+    for k in reversed(places) if answer.top_first else places:
         av = stack[k]
         for obj in owned_parts(av):
             if obj.type not in safe_types():

@@ -425,9 +425,7 @@ def compare_op(t: Translator, ins: Ins) -> None:
         t.begin_opaque()
         values, temps = t.operand_values([left, right])
         result = t.emit("call.object", *values, imm=("PyObject_RichCompare", (COMPARE_CODE[symbol],)))
-        del t.frame.stack[-2:]
-        for temp in temps:
-            t.release(temp)
+        t.release_operands(temps, 2)
         t.raised(t.emit("obj.is_null", result), True, 2)
         status = t.emit("call.status", result, imm=("PyObject_IsTrue", ()))
         t.release(Obj(result, None, OWNED))

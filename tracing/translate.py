@@ -25,7 +25,7 @@ from collections.abc import Callable, Container, Iterable
 from types import CodeType, FunctionType
 from typing import Any
 
-from ..abi import instances
+from ..abi import instances, operands
 from ..optimizer import ops as _ops  # noqa: F401  (fills the registry)
 from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS, GuardFailed
@@ -925,9 +925,7 @@ class Translator:
         self.begin_opaque()
         values, temps = self.operand_values(operands)
         result = self.emit("call.status", *values, imm=(function, ()))
-        del self.frame.stack[len(self.frame.stack) - npop :]
-        for temp in temps:
-            self.release(temp)
+        self.release_operands(temps, npop)
         self.raised(self.emit("int.lt", result, self.const_i(0)), True, npop)
         return result
 
@@ -952,12 +950,20 @@ class Translator:
     def finish_call(
         self, result: Value, temps: list[AV], npop: int, arrange: Callable[[AV], None] | None = None
     ) -> None:
-        del self.frame.stack[len(self.frame.stack) - npop :]
-        for temp in temps:
-            self.release(temp)
+        self.release_operands(temps, npop)
         self.raised(self.emit("obj.is_null", result), True, npop)
         (arrange or self.push)(Obj(result, None, OWNED))
         self.end_opaque()
+
+    def release_operands(self, temps: list[AV], npop: int) -> None:
+        """The operands of an opaque bytecode go, in the interpreter's order (boxes made for it alone are not among them)."""
+        assert self.ins is not None
+        stack = self.frame.stack
+        places = {id(av): k for k, av in enumerate(stack[len(stack) - npop :])}
+        del stack[len(stack) - npop :]
+        first = operands.top_first("operator" if self.ins.op == "BINARY_OP" else "call")
+        for temp in sorted(temps, key=lambda av: places.get(id(av), -1), reverse=first):
+            self.release(temp)
 
     def release(self, av: AV) -> None:
         """Drop inside an opaque bytecode: the frame is true already, so code may run."""

@@ -24,7 +24,8 @@ A_REFLECTED = 24
 A_TEXT = 32  # a C string
 A_TRUTH = 40
 A_OP = 48
-ROW_BYTES = 56
+A_TOP_FIRST = 56
+ROW_BYTES = 64
 
 METHOD_DESCRIPTOR = 1 << 17  # flag of types whose objects are called with the instance as first argument
 DESCR_GET = 54  # the number of tp_descr_get for PyType_GetSlot
@@ -37,14 +38,6 @@ def push_operand(frame, bits):
     depth = get_depth(frame)
     st64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth, bits)
     set_depth(frame, depth + 1)
-    return 0
-
-
-@native
-def pop_operand(frame):
-    depth = get_depth(frame) - 1
-    set_depth(frame, depth)
-    slot_close(ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth))
     return 0
 
 
@@ -132,14 +125,29 @@ def settle(row, value, left, right):
 
 
 @native
+def let_go(frame, n, top_first):
+    """The topmost n operands of a frame go."""
+    depth = get_depth(frame) - n
+    first = frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth
+    gone = alloca(8 * n + 8)
+    i = 0
+    while i < n:
+        st64(gone + 8 * i, ld64(first + 8 * i))
+        i += 1
+    set_depth(frame, depth)
+    i = 0
+    while i < n:
+        slot_close(ld64(gone + 8 * (n - 1 - i if top_first else i)))
+        i += 1
+    return 0
+
+
+@native
 def drop_temps(frame, number):
     """Operands that are only there to be let go."""
     row = ld64(c.jc_state + S.ANSWERS) + number * ROW_BYTES
     if ld64(row + A_WHAT) == TEMPS:
-        n = ld64(row + A_OPERANDS)
-        while n > 0:
-            pop_operand(frame)
-            n -= 1
+        let_go(frame, ld64(row + A_OPERANDS), 0)
     return 0
 
 
@@ -153,9 +161,7 @@ def pop_operands(frame, number):
     if n == 0 or ld64(row + A_WHAT) == TEMPS:
         return 0
     error = c.PyErr_GetRaisedException()
-    while n > 0:
-        pop_operand(frame)
-        n -= 1
+    let_go(frame, n, ld64(row + A_TOP_FIRST))
     if error:
         c.PyErr_SetRaisedException(error)
     return 0
