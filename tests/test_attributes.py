@@ -468,7 +468,6 @@ PROGRAMS = [
 ]
 
 
-@pytest.mark.stress
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_nobody_sees_it(engine: Engine, program: Callable[[], Any]) -> None:
     nobody_sees(engine, program)

@@ -131,7 +131,7 @@ def shy(left: Callable[[], Any], right: Callable[[], Any]) -> Callable[[], Any]:
     def run() -> Any:
         out: list[Any] = []
         one, other = left(), right()
-        for _ in range(130):
+        for _ in range(70):
             for work in (minus, minus_in_place, less, equal):
                 try:
                     out.append(work(one, other))
@@ -168,15 +168,15 @@ class Plain:
 
 
 SHY = {
-    "itself": shy(lambda: Shy(700), lambda: Shy(5)),
-    "bold": shy(lambda: Shy(700), lambda: Bold(9)),
-    "a derived class first": shy(lambda: Bold(700), lambda: Shy(9)),
-    "plain": shy(lambda: Shy(700), Plain),
-    "a number": shy(lambda: Shy(700), lambda: 5),
-    "of a number": shy(lambda: 5, lambda: Bold(500)),
-    "of None": shy(lambda: None, lambda: Bold(500)),
-    "text": shy(lambda: Shy(700), lambda: "text"),
-    "a list": shy(lambda: Shy(700), lambda: [1]),
+    "itself": shy(lambda: Shy(300), lambda: Shy(5)),
+    "bold": shy(lambda: Shy(300), lambda: Bold(9)),
+    "a derived class first": shy(lambda: Bold(300), lambda: Shy(9)),
+    "plain": shy(lambda: Shy(300), Plain),
+    "a number": shy(lambda: Shy(300), lambda: 5),
+    "of a number": shy(lambda: 5, lambda: Bold(200)),
+    "of None": shy(lambda: None, lambda: Bold(200)),
+    "text": shy(lambda: Shy(300), lambda: "text"),
+    "a list": shy(lambda: Shy(300), lambda: [1]),
 }
 
 
