@@ -408,6 +408,8 @@ class Listed(list):  # type: ignore[type-arg]
 
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_bare_instances(effort: str) -> None:
+    if instances.shared_names(Listed) is not None:
+        pytest.skip("such classes have inline values here")
     maker = Maker()
     maker.exit(maker.emit("instance.bare", maker.input("o")))
     native = Native(maker.graph, effort)
