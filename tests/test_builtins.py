@@ -424,13 +424,18 @@ def test_growing_text_is_linear() -> None:
             s += "x"
         return len(s)
 
-    times = []
+    def seconds(n: int) -> float:
+        """Of this thread, whatever else the machine does; the best of some."""
+        taken = []
+        for _ in range(4):
+            start = time.thread_time()
+            f(n)
+            taken.append(time.thread_time() - start)
+        return min(taken)
+
     with Engine(threshold=5) as engine:
         f(1000)
-        for n in (20_000, 200_000):
-            start = time.perf_counter()
-            f(n)
-            times.append(time.perf_counter() - start)
+        times = [seconds(20_000), seconds(200_000)]
     engine.close()
     assert times[1] < 60 * times[0]
 
