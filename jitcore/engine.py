@@ -30,6 +30,7 @@ from .report import RegionRow, Stats
 from .tracing.code_flags import GENERATORS, VARIADIC
 
 if TYPE_CHECKING:
+    from .backends.descriptors import DescriptorBlock
     from .backends.runtime import Runtime
     from .background import Queue
     from .optimizer.ir import Signature, State
@@ -761,7 +762,7 @@ class Engine:
     def _make_direct(self, func: FunctionType, kinds: tuple[type, ...]) -> DirectTarget | None:
         """Compile a function because a caller of it is being compiled, which is going to call it with arguments of these types.
         None where that is not to be."""
-        from .regions import LoopSite, direct_entry
+        from .regions import LoopSite
 
         code = func.__code__
         if not has_function_door(code) or not self._wants_function(code) or code.co_filename.startswith(own_folders()):
@@ -776,17 +777,21 @@ class Engine:
             return None
         self.nested += 1
         try:
-            self._make(site, lambda: self._compile_function(site, direct_entry(func, kinds), func), func)
+            self._make_for(site, func, kinds)
         finally:
             self.nested -= 1
         return self._direct_target(func, kinds)
 
     def _remake_direct(self, site: LoopSite, target: DirectTarget) -> None:
+        start = perf_counter()
+        self._make_for(site, target.func, target.kinds)
+        self.spent += perf_counter() - start
+
+    def _make_for(self, site: LoopSite, func: FunctionType, kinds: tuple[type, ...]) -> None:
+        """Make a direct function for arguments of these types."""
         from .regions import direct_entry
 
-        start = perf_counter()
-        self._make(site, lambda: self._compile_function(site, direct_entry(target.func, target.kinds), target.func), target.func)
-        self.spent += perf_counter() - start
+        self._make(site, lambda: self._compile_function(site, direct_entry(func, kinds), func), func)
 
     def _make(self, site: LoopSite, make: Callable[[], Region], func: FunctionType | None) -> None:
         """Make a site's region and put it behind its door; of a function's, `func`."""
@@ -1063,7 +1068,7 @@ class Engine:
         block, remake = region.descriptors[state], self._worth_remaking(region)
         log.debug(f"hot exit of {site.name}: {state.reason}, {block.count} times, {'made again' if remake else 'recorded'}")
         if self.recorder.busy() or not remake and (site.offset == FUNCTION or state in region.followed):
-            block.hot = block.count + max(block.count // 4, self.options.exit_threshold)
+            self._ask_later(block)
             return
         place = exit_place(state)
         if state.reason == "hoisted" and self.compiler is not None:
@@ -1093,10 +1098,14 @@ class Engine:
             site.attempts -= 1
             self._record(site, address, site.offset, ROUNDS, region.target)
         else:
-            block.hot = block.count + max(block.count // 4, self.options.exit_threshold)
+            self._ask_later(block)
             self._follow_exit(site, region, address)
         if inner is not site.code and self.recorder.active:
             self.recorder.follow(inner)
+
+    def _ask_later(self, block: DescriptorBlock) -> None:
+        """Let the exit get hot again when it was taken a quarter more often."""
+        block.hot = block.count + max(block.count // 4, self.options.exit_threshold)
 
     def _worth_remaking(self, region: Region) -> bool:
         """Whether what the exits have cost since the region was made is about what it takes to make it again, and that is

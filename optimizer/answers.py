@@ -58,7 +58,9 @@ BINARY = {
 }
 """Special methods of the operators (`**`, which has three operands, is done by the generic operation)."""
 COMPARE = {"<": ("lt", "gt"), "<=": ("le", "ge"), "==": ("eq", "eq"), "!=": ("ne", "ne"), ">": ("gt", "lt"), ">=": ("ge", "le")}
+"""The same of comparisons: those of the left and of the right operand, which the operations on numbers are named after, too."""
 COMPARE_NUMBER = {"<": 0, "<=": 1, "==": 2, "!=": 3, ">": 4, ">=": 5}
+"""As C numbers them."""
 
 ANSWERS: dict[str, Answer] = {
     "value": Answer(VALUE),

@@ -26,6 +26,18 @@ def nobody_sees(engine: Engine, program: Callable[[], Any]) -> None:
     assert engine.stats().native_entries > 0 or engine.refusals or engine.invalidations
 
 
+def entries_when_warm(engine: Engine, program: Callable[[], Any], warm: int, rounds: int) -> int:
+    """How often native code is entered in some more rounds of a program. Skips where jitcore is inactive."""
+    if engine.inactive_reason is not None:
+        pytest.skip(engine.inactive_reason)
+    for _ in range(warm):
+        program()
+    before = engine.stats().native_entries
+    for _ in range(rounds):
+        program()
+    return engine.stats().native_entries - before
+
+
 def engine_with(mode: dict[str, Any]) -> Iterator[Engine]:
     """What a fixture yields: an engine with a mode's options that compiles early, at once and checked. Skips where jitcore is inactive."""
     options = {"deopt_every": 0, **mode}

@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 
 import pytest
-from engine_modes import MODES, nobody_sees
+from engine_modes import MODES, entries_when_warm, nobody_sees
 from jitcore.tracing.methods import holders
 
 from jitcore import Engine
@@ -313,11 +313,4 @@ def test_functions_that_call_each_other_are_let_go_of() -> None:
 
 def test_methods_are_called_directly() -> None:
     with Engine(threshold=20, function_threshold=15, background=False, deopt_every=0) as engine:
-        if engine.inactive_reason is not None:
-            pytest.skip(engine.inactive_reason)
-        for _ in range(20):
-            temporaries()
-        entries = engine.stats().native_entries
-        for _ in range(10):
-            temporaries()
-        assert engine.stats().native_entries - entries <= 100
+        assert entries_when_warm(engine, temporaries, 20, 10) <= 100

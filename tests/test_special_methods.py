@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from engine_modes import MODES, engine_with, nobody_sees
+from engine_modes import MODES, engine_with, entries_when_warm, nobody_sees
 from jitcore.backends.llvm.runtime_answers import ROW_BYTES
 from jitcore.optimizer.answers import ANSWERS, BINARY, NUMBERS, Answer
 
@@ -381,14 +381,7 @@ def test_not_implemented(engine: Engine, name: str) -> None:
 
 def test_operators_stay_native() -> None:
     with Engine(threshold=20, background=False, deopt_every=0) as engine:
-        if engine.inactive_reason is not None:
-            pytest.skip(engine.inactive_reason)
-        for _ in range(10):
-            arithmetic()
-        entries = engine.stats().native_entries
-        for _ in range(10):
-            arithmetic()
-        assert engine.stats().native_entries - entries < 40 and not engine.refusals.get("needs_frame")
+        assert entries_when_warm(engine, arithmetic, 10, 10) < 40 and not engine.refusals.get("needs_frame")
 
 
 def test_references_are_kept(engine: Engine) -> None:

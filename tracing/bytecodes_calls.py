@@ -88,11 +88,13 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         if type(target.obj) is type and make_instance(t, ins, target.obj, args, operands):
             return
         if type(target.obj) is FunctionType:
-            native = large_target(t, target.obj, args)
-            if native is not None and call_directly(t, ins, native, args, operands) or walk_into(t, ins, target.obj, args, operands):
-                return
             native = direct_target(t, target.obj, args)
-            if native is not None and call_directly(t, ins, native, args, operands):
+            large = native is not None and is_large(t, native)
+            if native is not None and large and call_directly(t, ins, native, args, operands):
+                return
+            if walk_into(t, ins, target.obj, args, operands):
+                return
+            if native is not None and not large and call_directly(t, ins, native, args, operands):
                 return
     if isinstance(target, Const) and kwnames and type(target.obj) is FunctionType:
         bound = bind(target.obj, args, kwnames)
@@ -236,12 +238,25 @@ def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
 
 
 def direct_target(t: Translator, func: FunctionType, args: list[AV]) -> DirectTarget | None:
-    """The native code of a function that takes these arguments; None where there is none."""
+    """The native code of a function that takes these arguments; that of a large one is made now, if there is none yet. None where
+    there is none."""
     own = t.own_target
     kinds = argument_kinds(t, func, args)
     if own is not None and own.func is func and (kinds is None or kinds == own.kinds):
         return own
-    return t.memory.direct(func, kinds)
+    target = t.memory.direct(func, kinds)
+    key = (Same(func), kinds)
+    if target is not None or kinds is None or key in t.memory.in_vain or weight(t, func.__code__, set()) <= LARGE:
+        return target
+    target = t.memory.make_direct(func, kinds)
+    if target is None:
+        t.memory.in_vain.add(key)
+    return target
+
+
+def is_large(t: Translator, target: DirectTarget) -> bool:
+    """Whether a function is to be called rather than copied."""
+    return target is t.own_target or target.making or target.size > LARGE or t.count > t.limits.ops // 8
 
 
 def argument_kinds(t: Translator, func: FunctionType, args: list[AV]) -> tuple[type, ...] | None:
@@ -255,23 +270,6 @@ def argument_kinds(t: Translator, func: FunctionType, args: list[AV]) -> tuple[t
         return None
     kinds += [type(d) for d in defaults[len(defaults) - missing :]] if missing else []
     return None if None in kinds else tuple(kinds)  # type: ignore[arg-type]
-
-
-def large_target(t: Translator, func: FunctionType, args: list[AV]) -> DirectTarget | None:
-    """The native code of a function that is to be called rather than copied: it is made now, if there is none yet. None for what is
-    small."""
-    target = direct_target(t, func, args)
-    if target is not None:
-        large = target is t.own_target or target.making or target.size > LARGE or t.count > t.limits.ops // 8
-        return target if large else None
-    kinds = argument_kinds(t, func, args)
-    key = (Same(func), kinds)
-    if kinds is None or key in t.memory.in_vain or weight(t, func.__code__, set()) <= LARGE:
-        return None
-    target = t.memory.make_direct(func, kinds)
-    if target is None:
-        t.memory.in_vain.add(key)
-    return target
 
 
 def weight(t: Translator, code: CodeType, seen: set[CodeType]) -> int:
@@ -379,9 +377,7 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
     frame.call = None
     made = t.emit(f"direct.call_{target.signature.result}", *values, imm=imm, state=state)
     del frame.stack[len(frame.stack) - len(temps) :]
-    if target is own:
-        t.recursive = True
-    else:
+    if target is not own:
         t.targets.append(target)
     result = Num(made) if target.signature.result != "o" else Obj(made, None, OWNED)
     drop_temps(t, temps, result)
@@ -532,30 +528,28 @@ def drop_operands(t: Translator, answer: Answer) -> None:
         return
     t.promote(lambda o: o.owner == lent_owner(depth))
     stack = t.frames[-2].stack
-    assert t.ins is not None
     places = range(len(stack) - answer.operands, len(stack))
     for k in reversed(places) if answer.top_first else places:
-        av = stack[k]
-        for obj in owned_parts(av):
-            if obj.type not in safe_types():
-                state = t.frame_state(t.ins.start, reason="guard")
-                t.guard(t.emit("obj.ends_safely", obj.value), state=state)
-        stack[k] = Null()
-        t.drop(av)
+        end_now(t, stack, k)
 
 
 def drop_locals(t: Translator) -> None:
     """The innermost frame's locals go, one after the other. Where the end of one would run code, the interpreter goes on: those
     before it are unbound by then, which nobody can see any more."""
-    frame = t.frame
+    for k in range(len(t.frame.locals)):
+        end_now(t, t.frame.locals, k)
+
+
+def end_now(t: Translator, slots: list[AV], k: int) -> None:
+    """What the slot holds goes, before anything else does. Leaves before the bytecode where its end would run code."""
     assert t.ins is not None
-    for k, av in enumerate(frame.locals):
-        for obj in owned_parts(av):
-            if obj.type not in safe_types():
-                state = t.frame_state(t.ins.start, reason="guard")
-                t.guard(t.emit("obj.ends_safely", obj.value), state=state)
-        frame.locals[k] = Null()
-        t.drop(av)
+    av = slots[k]
+    for obj in owned_parts(av):
+        if obj.type not in safe_types():
+            state = t.frame_state(t.ins.start, reason="guard")
+            t.guard(t.emit("obj.ends_safely", obj.value), state=state)
+    slots[k] = Null()
+    t.drop(av)
 
 
 def own_result(t: Translator, result: AV, depth: int, heap: bool) -> None:

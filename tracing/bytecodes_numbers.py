@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..optimizer.answers import COMPARE, COMPARE_NUMBER
 from ..optimizer.ir import Value
 from ..optimizer.ops.lists import ATOMS
 from . import names, special_methods
@@ -22,8 +23,6 @@ from .versions import binary_op_symbol, compare_coerces, compare_symbol
 if TYPE_CHECKING:
     from .translate import Translator
 
-COMPARE = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
-COMPARE_CODE = {"<": 0, "<=": 1, "==": 2, "!=": 3, ">": 4, ">=": 5}
 BITWISE = {"&": "and", "|": "or", "^": "xor"}
 PLAIN = {"+": "add", "-": "sub", "*": "mul"}
 NUMBER_FUNCTION = {
@@ -394,7 +393,7 @@ def compare_op(t: Translator, ins: Ins) -> None:
     if mixed:
         for av, there in zip((left, right), mixed, strict=True):
             check_number(t, av, there)
-        closed(t, "PyObject_RichCompare", [left, right], (COMPARE_CODE[symbol],), npop=2, result_type=bool)
+        closed(t, "PyObject_RichCompare", [left, right], (COMPARE_NUMBER[symbol],), npop=2, result_type=bool)
         return
     a, b = t.number(left, t.expected(0)), t.number(right, t.expected(1))
     if a is not None and b is not None:
@@ -411,7 +410,7 @@ def compare_op(t: Translator, ins: Ins) -> None:
     kinds = (operand_kind(t, left, 0), operand_kind(t, right, 1))
     # Comparing bytes with other things may warn (python -b), and a warning runs Python code.
     if all(k in CLOSED_TYPES for k in kinds) and (bytes not in kinds or kinds[0] is kinds[1]):
-        closed(t, "PyObject_RichCompare", [left, right], (COMPARE_CODE[symbol],), npop=2, result_type=bool)
+        closed(t, "PyObject_RichCompare", [left, right], (COMPARE_NUMBER[symbol],), npop=2, result_type=bool)
     elif symbol in ("==", "!=") and all(k is not None and compares_by_identity(t, k) for k in kinds):
         # Neither has a say of its own: they are equal if they are the same.
         same = identical(t, left, right)
@@ -424,7 +423,7 @@ def compare_op(t: Translator, ins: Ins) -> None:
     elif compare_coerces(ins):
         t.begin_opaque()
         values, temps = t.operand_values([left, right])
-        result = t.emit("call.object", *values, imm=("PyObject_RichCompare", (COMPARE_CODE[symbol],)))
+        result = t.emit("call.object", *values, imm=("PyObject_RichCompare", (COMPARE_NUMBER[symbol],)))
         t.release_operands(temps, 2)
         t.raised(t.emit("obj.is_null", result), True, 2)
         status = t.emit("call.status", result, imm=("PyObject_IsTrue", ()))
@@ -433,7 +432,7 @@ def compare_op(t: Translator, ins: Ins) -> None:
         t.push(Num(t.emit("int.ne", status, t.const_i(0))))
         t.end_opaque()
     else:
-        t.opaque("PyObject_RichCompare", [left, right], (COMPARE_CODE[symbol],), npop=2)
+        t.opaque("PyObject_RichCompare", [left, right], (COMPARE_NUMBER[symbol],), npop=2)
 
 
 def compares_by_identity(t: Translator, kind: type) -> bool:
@@ -445,8 +444,8 @@ def compare(t: Translator, symbol: str, a: Num, b: Num) -> Value:
         for n in (a, b):
             if n.repr == "i":
                 t.guard(t.emit("int.exact_double", n.value))
-        return t.emit(f"float.{COMPARE[symbol]}", as_float(t, a), as_float(t, b))
-    return t.emit(f"int.{COMPARE[symbol]}", as_int(t, a), as_int(t, b))
+        return t.emit(f"float.{COMPARE[symbol][0]}", as_float(t, a), as_float(t, b))
+    return t.emit(f"int.{COMPARE[symbol][0]}", as_int(t, a), as_int(t, b))
 
 
 @bytecode("IS_OP")

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 def find(t: Translator, mapping: AV, key: AV, position: int) -> Value | None:
     """What the exact dict has under the key (operand `position` of the bytecode): borrowed, NULL where there is nothing. None for keys
     that are not looked up here."""
+    found = look_up(t, "find", mapping, key, position)
+    return told(t, found) if found is not None else None
+
+
+def look_up(t: Translator, what: str, mapping: AV, key: AV, position: int) -> Value | None:
+    """Find an item, or its place."""
     kind = known_kind(t, key, t.expected(position))
-    number = None
-    if kind is int:
-        number = t.number(key, {int})
+    number = t.number(key, {int}) if kind is int else None
     if kind is not str and number is None:
         return None
     t.ensure_type(mapping, dict)
@@ -32,10 +36,14 @@ def find(t: Translator, mapping: AV, key: AV, position: int) -> Value | None:
     names.sync(t)  # it may be the namespace
     base = t.boxed(mapping)
     if number is not None:
-        found = t.emit("dict.find_int", base, as_int(t, number))
-    else:
-        found = t.emit("dict.find_text", base, t.boxed(key))
-    t.guard(t.emit("obj.is", found, t.const_o(NotImplemented)), False)
+        return t.emit(f"dict.{what}_int", base, as_int(t, number))
+    return t.emit(f"dict.{what}_text", base, t.boxed(key))
+
+
+def told(t: Translator, found: Value) -> Value:
+    """Leave where the lookup of an item, or of its place, cannot tell."""
+    unknown = t.emit("obj.is", found, t.const_o(NotImplemented)) if found.repr == "o" else t.emit("int.eq", found, t.const_i(-1))
+    t.guard(unknown, False)
     return found
 
 
@@ -87,34 +95,12 @@ def get(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     return True
 
 
-def place(t: Translator, mapping: AV, key: AV, position: int) -> Value | None:
-    """The same for a store: where the value is, 0 for a new key."""
-    kind = known_kind(t, key, t.expected(position))
-    number = t.number(key, {int}) if kind is int else None
-    if kind is not str and number is None:
-        return None
-    t.ensure_type(mapping, dict)
-    if number is None:
-        t.ensure_type(key, str)
-    names.sync(t)
-    base = t.boxed(mapping)
-    if number is not None:
-        return settled(t, t.emit("dict.place_int", base, as_int(t, number)))
-    return settled(t, t.emit("dict.place_text", base, t.boxed(key)))
-
-
-def settled(t: Translator, where: Value) -> Value:
-    """Leave where the lookup cannot tell."""
-    t.guard(t.emit("int.eq", where, t.const_i(-1)), False)
-    return where
-
-
 def store(t: Translator, mapping: AV, key: AV, value: AV) -> bool:
     """mapping[key] = value: below the two on the stack."""
-    where = None if isinstance(value, Iterator) else place(t, mapping, key, 2)
+    where = None if isinstance(value, Iterator) else look_up(t, "place", mapping, key, 2)
     if where is None:
         return False
-    put(t, t.boxed(mapping), where, key, value, [mapping, key])
+    put(t, t.boxed(mapping), told(t, where), key, value, [mapping, key])
     for _ in range(3):
         t.pop()
     for av in (key, mapping, value):
@@ -137,11 +123,9 @@ def put(t: Translator, base: Value, where: Value, key: AV, value: AV, others: li
 
 def find_name(t: Translator, base: Value, name: str) -> Value:
     """What a dict that is known to be an exact one has under a name: borrowed, NULL where there is nothing."""
-    found = t.emit("dict.find_text", base, t.const_o(name))
-    t.guard(t.emit("obj.is", found, t.const_o(NotImplemented)), False)
-    return found
+    return told(t, t.emit("dict.find_text", base, t.const_o(name)))
 
 
 def place_of_name(t: Translator, base: Value, name: str) -> Value:
     """The same for a store: where the value is, 0 for a new name."""
-    return settled(t, t.emit("dict.place_text", base, t.const_o(name)))
+    return told(t, t.emit("dict.place_text", base, t.const_o(name)))

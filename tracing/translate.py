@@ -232,7 +232,6 @@ class Translation:
     """What this is as a function for direct calls; `cell` and `valid` are not known yet."""
     targets: list[DirectTarget] = field(default_factory=list)
     """Other regions' functions that this one calls directly."""
-    recursive: bool = False
     plans: dict[Any, Any] = field(default_factory=dict)
     """How joins were widened: the next compile of the same place may begin with them, and needs fewer restarts."""
     assigns: list[tuple[dict[str, Any], str]] = field(default_factory=list)
@@ -340,7 +339,6 @@ class Translator:
         """Which frame of `frames` is one of the interpreter's."""
         self.own_target: DirectTarget | None = None
         self.targets: list[DirectTarget] = []
-        self.recursive = False
         self.constants: dict[int, object] = {}
         self.watches: dict[tuple[str, int, object], Watch] = {}
         self.codes: set[CodeType] = {entry.code}
@@ -1295,6 +1293,7 @@ class Memory:
     watcher: int = -1
     """The number of our watcher of dicts."""
     attempt: int = 0
+    """How often the walk has started over."""
     plans: dict[Key, Context] = field(default_factory=dict)
     no_inline: set[Key] = field(default_factory=set)
     poison_call: Callable[[Ins], tuple[str, ...]] = lambda ins: ()
@@ -1493,7 +1492,6 @@ def translate(
             translator.bytecodes,
             translator.own_target,
             translator.targets,
-            translator.recursive,
             memory.plans,
             [(entry.names.namespace, entry.names.words[k][0]) for k in translator.assigns] if entry.names is not None else [],
             frozenset(translator.calls_out),

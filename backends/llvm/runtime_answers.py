@@ -11,7 +11,7 @@ frame still has the operands; what CPython does behind the call of the method (`
 from __future__ import annotations
 
 from ...abi import LAYOUT
-from ...optimizer.answers import ASSIGNS, COMPARISON, INPLACE, LAST, NONE, OPERATOR, TEMPS, VALUE
+from ...optimizer.answers import ASSIGNS, COMPARE_NUMBER, COMPARISON, INPLACE, LAST, NONE, OPERATOR, TEMPS, VALUE
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld64, native, st64
 from .runtime_state import drop, get_depth, set_depth, slot_close, slot_object, slot_steal, take
@@ -29,8 +29,7 @@ ROW_BYTES = 64
 
 METHOD_DESCRIPTOR = 1 << 17  # flag of types whose objects are called with the instance as first argument
 DESCR_GET = 54  # the number of tp_descr_get for PyType_GetSlot
-EQ = 2
-NE = 3
+EQ, NE = COMPARE_NUMBER["=="], COMPARE_NUMBER["!="]
 
 
 @native

@@ -713,11 +713,9 @@ def run_chain(ts, frames, n, mine, value, throw):
         entry = ld64(frames + 16 * i + 8)
         ours = i > 0 or mine
         throw = 0
+        raised = value == 0
         if value:
             value = answered(frame, ld64(entry + X_ANSWER), value)
-            mend = 0
-        else:
-            mend = 1
         if value:
             ip = ld64(entry + X_IP)
             if ours:
@@ -727,7 +725,7 @@ def run_chain(ts, frames, n, mine, value, throw):
             throw = 1
             st64(frame + LAYOUT.FRAME_IP, throw_ip(entry))
         else:
-            if mend:
+            if raised:
                 pop_operands(frame, ld64(entry + X_ANSWER))
             push_poison(frame, entry, c.PyErr_GetRaisedException())
             st64(frame + LAYOUT.FRAME_IP, ld64(entry + X_CALL_IP))
@@ -981,21 +979,24 @@ def harmless_in(obj, depth, root, budget):
 
 
 @native
-def harmless(obj, depth):
-    """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
+def harmless_root(obj, depth, tries):
+    """Whether the end of the object itself would run no code; `tries`: how often to find out whether something in it survives."""
     budget = alloca(16)
     st64(budget, LOOKED_INTO)
-    st64(budget + 8, 0)
+    st64(budget + 8, tries)
     return harmless_in(obj, depth, obj, budget)
+
+
+@native
+def harmless(obj, depth):
+    """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
+    return harmless_root(obj, depth, 0)
 
 
 @native
 def harmless_now(obj, depth):
     """The same if nothing else is dropped before (see `obj.ends_safely`)."""
-    budget = alloca(16)
-    st64(budget, LOOKED_INTO)
-    st64(budget + 8, TRIED)
-    return harmless_in(obj, depth, obj, budget)
+    return harmless_root(obj, depth, TRIED)
 
 
 @native
