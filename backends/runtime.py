@@ -34,6 +34,7 @@ from .llvm import (
     runtime_dicts,
     runtime_doors,
     runtime_exits,
+    runtime_links,
     runtime_recorder,
     runtime_state,
     runtime_watch,
@@ -65,6 +66,8 @@ HELPERS: dict[str, NativeFunction] = {
     "place_text": runtime_dicts.place_text,
     "place_int": runtime_dicts.place_int,
     "dict_put": runtime_dicts.put,
+    "link": runtime_links.link_frames,
+    "unlink": runtime_links.unlink_frames,
     "take": runtime_exits.helper_take,
     "drop": runtime_exits.helper_drop,
     "run_exit": runtime_exits.run_exit,
@@ -131,7 +134,7 @@ CELLS = {
     "native_edges": S.N_NATIVE_EDGES,
     "never": S.NEVER,
 }
-ROUTINES = ("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "place_text", "place_int", "dict_put")
+ROUTINES = ("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "place_text", "place_int", "dict_put", "link", "unlink")
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {
     "hot_loop": S.HOOK_LOOP,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .regions import Compiler, ExitPlace, LoopSite, Region
     from .tracing.profile import ProfileStore
     from .tracing.recorder import Recorder, Recording
-    from .tracing.translate import DirectTarget, Entry
+    from .tracing.translate import DirectTarget, Entry, Translation
 
 EVENTS = ("recorded", "compiled", "refused", "invalidated")
 PACKAGES = ("jitcore", "jitcore.tracing", "jitcore.optimizer", "jitcore.backends", "llvmlite")
@@ -77,6 +77,8 @@ ENTRY_COST = 40
 """What it costs to get into native code and out of it again, in bytecodes of the interpreter."""
 PASSING_COST = 15
 """What an event costs that finds no region that fits."""
+SOME_EXITS = 200
+"""Exits of a function after which it is asked whether it pays."""
 PATIENCE = 50_000
 """Events without a fitting region before it is asked whether those that are there are worth it."""
 WORTH_A_DOOR = 30  # bytecodes of a function that nobody marked, without loops or recursion
@@ -755,6 +757,7 @@ class Engine:
         else:
             target = DirectTarget(func, kinds, signature)
             if site is not None:
+                target.opens = any(other.func is func and other.opens for other in site.targets) or None
                 site.targets.append(target)
         target.making = site is not None and site.state == "compiled"
         return target
@@ -914,7 +917,11 @@ class Engine:
         first, region.asked = not region.asked, region.asked or max(region.entry.entries, 1)
         if first and region.site is not None and self._retire_idle(region.site):
             return
+        region.turns_of_ticks += 1
         share = self.options.compile_share / 100
+        if not self._prompt() and region.seconds_in_quick_code < region.upgrade.seconds:
+            region.ticks.value = self._options_of(region.code).tier_threshold  # not yet
+            return
         if self.upgrade_seconds + region.upgrade.seconds > GRANT + share * process_time():
             region.ticks.value = self._options_of(region.code).tier_threshold  # asks again
             return
@@ -931,8 +938,10 @@ class Engine:
         """Take a loop's regions out where getting in and out costs more than what is done in between: a loop that yields, say,
         whose every round has something that is not covered, or that is short. Or one that meets so many types that most of
         its events, `passed` of them, find no region that fits. Under stress nothing pays, and all stays."""
-        if site.offset == FUNCTION or self.options.deopt_every or self.options.invalidate_stress:
+        if not self._weighs():
             return False
+        if site.offset == FUNCTION:
+            return self._retire_function(site)
         entries = sum(region.entry.entries for region in site.regions)
         gained = sum(region.gained for region in site.regions)
         if gained >= ENTRY_COST * entries + PASSING_COST * passed:
@@ -943,6 +952,23 @@ class Engine:
         self._refuse("not_profitable", site.name, f"{entries} entries, {each}, {passed} events without")
         site.state, site.reason = "refused", "not_profitable"
         self._again(site, 1)
+        return True
+
+    def _weighs(self) -> bool:
+        """Whether what native code gains is weighed against what it costs. Under stress nothing pays, and all stays."""
+        return not self.options.deopt_every and not self.options.invalidate_stress
+
+    def _retire_function(self, site: LoopSite) -> bool:
+        """Take a function's regions from its door where calls by the interpreter cost more than they gain. Native code that calls
+        them goes on doing so. What the user asked for stays."""
+        saved = sum(region.saved_by_calls for region in site.regions)
+        if saved >= 0 or id(site.code) in self.registered:
+            return False
+        entries = sum(region.entry.entries for region in site.regions)
+        for region in list(site.regions):
+            self._uninstall(region, "retired")
+        self._refuse("not_profitable", site.name, f"{entries} calls, {-saved / max(entries, 1):.0f} bytecodes lost in each")
+        site.state, site.reason = "refused", "not_profitable"
         return True
 
     def _upgrade(self, region: Region, alone: bool) -> None:
@@ -965,6 +991,7 @@ class Engine:
     def _compile_function(self, site: LoopSite, found: Entry, func: FunctionType | None) -> Region:
         """A function as one without a frame; where it needs one, with a frame if the user asked for the function.
         Raises what `Compiler.compile` raises."""
+        from .regions import DOOR_COST, EXIT_COST
         from .tracing.decode import code_info
         from .tracing.translate import Refused
 
@@ -973,12 +1000,26 @@ class Engine:
         if site.code.co_freevars and (func is None or needs_frame(func)):
             return self.compiler.compile(found, options)
         found.direct = func
-        if id(site.code) not in self.registered and site.code.co_name not in site.code.co_names:
+        calls_itself = site.code.co_name in site.code.co_names
+        if id(site.code) not in self.registered and not calls_itself:
             info = code_info(site.code)
             if not info.loops and len(info.instructions) < WORTH_A_DOOR:
                 raise Refused("not_profitable", f"{len(info.instructions)} instructions and no loop", final=True)
+
+        def check(translation: Translation) -> None:
+            saves = site.call_saves(translation)
+            if saves < 0:
+                raise Refused("call_bound", f"{-saves:.0f} bytecodes lost in each call")
+            for offset, work in translation.ends.items():
+                seen = self.profiles.get(site.code, offset)
+                first = self.profiles.get(site.code, code_info(site.code).first_offset)
+                if seen is not None and first is not None and 2 * seen.count >= first.count and work < DOOR_COST + EXIT_COST:
+                    raise Refused("not_profitable", f"most calls leave after {work} bytecodes")
+
         try:
-            return self.compiler.compile(found, options)
+            if id(site.code) in self.registered or calls_itself or not self._weighs():
+                return self.compiler.compile(found, options)
+            return self.compiler.compile(found, options, check=check)
         except Refused as refused:
             if refused.reason != "needs_frame" or id(site.code) not in self.registered:
                 raise
@@ -992,6 +1033,8 @@ class Engine:
         for state, block in region.descriptors.items():
             if self._may_get_hot(site, state):
                 block.hot = threshold
+            elif site.offset == FUNCTION and state.kind in ("resume", "error"):
+                block.hot = SOME_EXITS
 
     def _may_get_hot(self, site: LoopSite, state: State) -> bool:
         """Whether there is something to be recorded behind an exit, and that has not been in vain so far."""
@@ -1065,7 +1108,13 @@ class Engine:
         frame = user_frame()
         if state is None or frame is None:
             return
-        block, remake = region.descriptors[state], self._worth_remaking(region)
+        block = region.descriptors[state]
+        if site.offset == FUNCTION and self._retire_idle(site):
+            return
+        if not self._may_get_hot(site, state) and state not in region.followed:
+            block.hot = 4 * block.count
+            return
+        remake = self._worth_remaking(region)
         log.debug(f"hot exit of {site.name}: {state.reason}, {block.count} times, {'made again' if remake else 'recorded'}")
         if self.recorder.busy() or not remake and (site.offset == FUNCTION or state in region.followed):
             self._ask_later(block)
@@ -1143,7 +1192,7 @@ class Engine:
         target = region.target
         superseded = target is not None and target.entry not in (None, region.entry)
         # Who calls it directly goes on doing so until there is better code.
-        stays = superseded or why == "replaced" and target is not None and bool(target.callers)
+        stays = superseded or why in ("replaced", "retired") and target is not None and bool(target.callers)
         if not stays:
             region.valid.value = 0
         region.upgrade = None

@@ -36,8 +36,8 @@ class Reason(Enum):
         "the call stays in the interpreter."
     )
     NEEDS_FRAME = (
-        "The function calls code that may look at its frame, so it stays a function of the interpreter; "
-        "loops in it are compiled."
+        "Something here needs a frame of the interpreter (a function that no global name holds, a call whose callers have none), "
+        "so the function stays one of the interpreter; loops in it are compiled."
     )
     STACK_LAYOUT = "The operand stack holds something here that cannot be rebuilt when native code is left."
     MODULE_LEVEL_NAMES = (

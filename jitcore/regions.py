@@ -91,6 +91,8 @@ class Region:
     ticks: Any = None
     budget: int = 0
     """What the ticks began with."""
+    turns_of_ticks: int = 0
+    """How often the ticks were used up."""
     asked: int = 0
     """Entries after which the ticks were used up, and better code asked for, the first time."""
     pinned: list[Any] = field(default_factory=list)
@@ -121,6 +123,16 @@ class Region:
         return max(used / entries - ENTRY_TICKS, 0.0) if entries else 0.0
 
     @property
+    def seconds_in_quick_code(self) -> float:
+        """How long the quick code has run, about. It may be worth as much to have something better from now on."""
+        from .backends.llvm.runtime_state import ENTRY_TICKS
+
+        if self.site is None:
+            return inf
+        each = self.site.watched / max(self.site.calls, 1) / ENTRY_TICKS if self.offset == FUNCTION else self.site.round_length
+        return self.turns_of_ticks * self.budget * max(each, 1.0) * QUICK_BYTECODE
+
+    @property
     def gained(self) -> float:
         """How many bytecodes the interpreter was spared, about: a round is taken to be as those that were recorded, the last one
         goes as far as its exit. Calls out of native code are dearer than what the interpreter's specialised bytecodes do.
@@ -130,6 +142,15 @@ class Region:
         each = self.site.round_length - CALL_COST * self.site.per_round(self.translation.calls_out)
         begun = sum(block.count * state.work for state, block in self.descriptors.items())
         return self.entry.entries * self.rounds * each + begun
+
+    @property
+    def saved_by_calls(self) -> float:
+        """The same for a function, what its door and its exits cost taken off."""
+        if self.translation is None or self.entry is None or self.site is None:
+            return inf
+        begun = sum(block.count * state.work for state, block in self.descriptors.items())
+        entries, exits = self.entry.entries, self.entry.exits
+        return (entries - exits) * self.site.call_saves(self.translation) + begun - exits * (DOOR_COST + EXIT_COST)
 
     @property
     def ticks_address(self) -> int:
@@ -188,6 +209,12 @@ class Upgrade:
         return LINE_COSTS[self.effort] * self.ir_text.count("\n")
 
 
+QUICK_BYTECODE = 5e-9
+"""Seconds that quick code takes for a bytecode, about."""
+DOOR_COST = 8
+"""What it costs more to call native code than the interpreter's own, in bytecodes."""
+EXIT_COST = 40
+"""What it costs to make frames and let the interpreter go on with them."""
 FUNCTION = -1
 """The offset of a site that is a function's start."""
 
@@ -219,13 +246,17 @@ class LoopSite:
     """Those of the region that is being made again."""
     own: Counter[int] = field(default_factory=Counter)
     """and those of the code itself by offset."""
+    calls: int = 0
+    """Calls of a function that were recorded."""
 
     def learn(self, recording: Recording) -> None:
         """Take note of what a round consists of."""
         turns = sum(
             times for (info, offset), times in recording.counts.items() if info.at(offset).op.startswith("JUMP_BACKWARD")
         )
-        if turns:
+        if self.offset == FUNCTION:
+            self.calls += 1
+        if turns or self.offset == FUNCTION:
             self.turns += turns
             self.watched += recording.length
             for (info, offset), times in recording.counts.items():
@@ -240,6 +271,14 @@ class LoopSite:
         inner = {offset for other in info.loops.values() if other < body for offset in other}
         counted = offsets & inner if inner else offsets
         return sum(self.own[offset] for offset in counted) / max(self.turns, 1)
+
+    def call_saves(self, translation: Translation) -> float:
+        """How many bytecodes the interpreter is spared, about, where a call of the function is done natively, as those that were
+        recorded: what is inside is faster, getting in and calling out are dearer. Infinite where none was recorded."""
+        if not self.calls:
+            return inf
+        opened = sum(self.own[offset] for offset in translation.calls_out)
+        return (self.watched - CALL_COST * opened) / self.calls - DOOR_COST
 
     @property
     def round_length(self) -> float:
@@ -273,6 +312,8 @@ class Compiler:
         self.heavy: Callable[[CodeType], bool] = lambda code: False
         self.no_hoisting: set[tuple[CodeType, int]] = set()
         """Loops for which it was tried and failed."""
+        self.call_out: set[CodeType] = set()
+        """Functions found to be better called than inlined."""
 
     def is_unstable(self, holder: Any, name: str) -> bool:
         """Whether it changes so often that it is not to be taken for constant any more."""
@@ -308,16 +349,23 @@ class Compiler:
             self.declare,
             self.heavy,
             self.no_hoisting,
+            self.call_out,
             plans,
             self.runtime.dict_watcher,
         )
 
     def compile(
-        self, entry: Entry, options: Options | None = None, plans: dict[Any, Any] | None = None
+        self,
+        entry: Entry,
+        options: Options | None = None,
+        plans: dict[Any, Any] | None = None,
+        check: Callable[[Translation], None] = lambda translation: None,
     ) -> Region:
-        """A region for the entry; `plans` are those of an earlier translation. Raises Refused, TranslationError, CompileError, MemoryError."""
+        """A region for the entry; `plans` are those of an earlier translation, `check` may refuse the new one. Raises Refused,
+        TranslationError, CompileError, MemoryError."""
         start = perf_counter()
         translation = self.translate(entry, options, plans)
+        check(translation)
         if entry.function_door and entry.direct is None and translation.calls_out and not code_info(entry.code).loops:
             # A real frame, made and true at each call it does: the interpreter is better at that.
             raise Refused("call_bound", f"{len(translation.calls_out)} calls out of native code and no loop")

@@ -272,7 +272,7 @@ def test_object_tests() -> None:
     maker = Maker()
     a, b, c = maker.input("o"), maker.input("o"), maker.input("b")
     null = maker.emit("obj.null")
-    made = [maker.emit("obj.is_null", a), maker.emit("obj.is", a, b), maker.emit("obj.select", c, a, b)]
+    made = [maker.emit("obj.is_null", a), maker.emit("obj.is", a, b), maker.emit("obj.select", c, a, b), maker.emit("obj.id", b)]
     made += [maker.emit("obj.select", c, null, b), maker.emit("obj.drop_is_safe", a)]
     maker.exit(*made, null)
     lonely = [[object()], [2.0**0.5], [{1: 2}], [str(gc)]]

@@ -75,10 +75,7 @@ class Box(int):
 
 
 def attribute(box: Box) -> int:
-    total = 0
-    for k in (1, 2):
-        total += box.value * k
-    return total
+    return box.value + box.value * box.value
 
 
 def test_a_refused_function_is_not_counted_any_more() -> None:
@@ -88,7 +85,7 @@ def test_a_refused_function_is_not_counted_any_more() -> None:
             pytest.skip(engine.inactive_reason)
         for _ in range(2000):
             attribute(box)
-        if engine.runtime is None or "needs_frame" not in engine.stats().refusals:
+        if engine.runtime is None or "not_profitable" not in engine.stats().refusals:
             pytest.fail("the function was meant to be refused")
         before = engine.runtime.counters()["starts"]
         for _ in map(attribute, [box] * 1000):
@@ -147,12 +144,70 @@ def nested(boxes: list[Box], n: int) -> int:
     return total
 
 
-def test_calls_out_of_native_code_count_by_how_often_they_are_made(engine: Engine) -> None:
+@pytest.fixture
+def engine_for_loops() -> Iterator[Engine]:
+    """One that makes no functions, so that loops are entered by their own doors."""
+    with Engine(threshold=20, tier_threshold=2000, function_threshold=10**8, background=False, deopt_every=0) as made:
+        if made.inactive_reason is not None:
+            pytest.skip(made.inactive_reason)
+        yield made
+
+
+def test_calls_out_of_native_code_count_by_how_often_they_are_made(engine_for_loops: Engine) -> None:
+    engine = engine_for_loops
     boxes = [Box(k) for k in range(40)]
-    for _ in range(200):
-        assert attributes(boxes) == 780
-        assert nested(boxes, 200) == sum(k * k for k in range(40)) + 40 * 700
+    # Called by C code, so that nothing has these loops inside.
+    assert set(map(attributes, [boxes] * 200)) == {780}
+    assert set(map(nested, [boxes] * 200, [200] * 200)) == {sum(k * k for k in range(40)) + 40 * 700}
     (short_one,) = [s for s in engine.sites.values() if s.code is attributes.__code__ and s.offset >= 0]
     assert short_one.reason == "not_profitable" and not short_one.regions
     long_ones = [s for s in engine.sites.values() if s.code is nested.__code__ and s.offset >= 0]
     assert long_ones and all(s.state == "live" and s.regions for s in long_ones)
+
+
+def leaves_at_once(n: int) -> Iterator[int] | int:
+    """Long enough to be worth a door, if it were covered."""
+    if n < 0:
+        return 0
+    try:
+        raise KeyError(n)
+    except KeyError as error:
+        total = error.args[0] + 1
+        total += total * 2 - n
+        total ^= n | 3
+        total -= n % 7
+        return total
+
+
+def leaves_later(n: int, limit: int) -> int:
+    total = n * 3 + 1
+    total += (n & 15) * (n | 1) - (n >> 2)
+    total ^= n % 13
+    if n > limit:
+        try:
+            raise KeyError(total)
+        except KeyError as error:
+            total = error.args[0]
+    total += (n & 7) * (n | 1) - (n >> 2)
+    total ^= n % 11
+    total += (n & 3) * (n | 1) - (n >> 1)
+    return total
+
+
+def reason_of(engine: Engine, function: object) -> tuple[str, bool]:
+    site = next(s for s in engine.sites.values() if s.code is function.__code__)  # type: ignore[attr-defined]
+    return site.reason, bool(site.regions)
+
+
+def test_a_function_whose_calls_would_leave_is_not_made(engine: Engine) -> None:
+    assert len(set(map(leaves_at_once, range(3000)))) > 1000
+    assert reason_of(engine, leaves_at_once) == ("not_profitable", False)
+
+
+def test_a_function_whose_calls_leave_now_is_taken_out(engine: Engine) -> None:
+    assert len(set(map(leaves_later, range(4000), [4000] * 4000))) > 3000  # called by C code: nothing has it inside
+    assert reason_of(engine, leaves_later) == ("", True)
+    entries = engine.stats().native_entries
+    assert len(set(map(leaves_later, range(4001, 12000), [4000] * 8000))) > 6000
+    assert reason_of(engine, leaves_later) == ("not_profitable", False)
+    assert engine.stats().native_entries - entries < 3000

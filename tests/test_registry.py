@@ -23,7 +23,9 @@ def test_declaration(info: OpInfo) -> None:
     fixed = len(info.operands.rstrip("*"))
     assert all(n == -1 or 0 <= n < fixed and info.operands[n] == "o" for n in info.consumes)
     assert not info.commutes or len(info.operands) == 2 and info.operands[0] == info.operands[1]
-    assert not (info.guard and info.writes) or info.name.startswith("direct.call"), "a guard that fails must have done nothing"
+    does_something = info.name.startswith("direct.call")  # a callee may have left in its middle
+    does_all_or_nothing = info.name == "frame.link"
+    assert not (info.guard and info.writes) or does_something or does_all_or_nothing, "a guard that fails must have done nothing"
 
 
 @pytest.mark.parametrize("info", OPS.values(), ids=list(OPS))

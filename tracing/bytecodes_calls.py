@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..abi import instances
 from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_TEMPS, NONE, OPERANDS, OPERATOR, Answer
-from ..optimizer.ir import Slot, State, Value
+from ..optimizer.ir import Slot, State
 from . import names
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
@@ -292,7 +292,7 @@ def may_walk_into(t: Translator, ins: Ins, func: FunctionType, given: int, calla
     if len(t.frames) > t.limits.inline_depth or any(f.code is code for f in t.frames):
         return False
     info = code_info(code)
-    if len(info.instructions) > t.limits.inline_ops or t.profiles.is_excluded(code) or t.memory.heavy(code):
+    if len(info.instructions) > t.limits.inline_ops or t.profiles.is_excluded(code) or t.memory.heavy(code) or code in t.memory.call_out:
         return False
     caller = t.frame
     caller.call = ins
@@ -341,30 +341,33 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
             t.ensure_type(av, kind)
         elif known is not kind:
             return False
-    values: list[Value] = []
+    numbers: list[Num | None] = []
     spent: list[AV] = []
-    temps: list[Obj] = []
     for av, repr_ in zip(given, target.signature.params, strict=True):
-        if repr_ == "o":
-            if not (isinstance(av, Const) or isinstance(av, Obj) and av.owner.kind in (*LENDERS, "owned")):
-                return False
-            if isinstance(av, Obj) and av.owner is OWNED:
-                temps.append(av)
-            values.append(t.boxed(av))
-        else:
-            n = t.number(av)
-            if n is None:
-                return False  # an int beyond 64 bits
-            values.append(n.value)
+        number = t.number(av) if repr_ != "o" else None
+        if repr_ != "o" and number is None:
+            return False  # an int beyond 64 bits
+        if repr_ == "o" and not (isinstance(av, Const) or isinstance(av, Obj) and av.owner.kind in (*LENDERS, "owned")):
+            return False
+        numbers.append(number)
+        if number is not None:
             spent.append(av)
-    if len(temps) > MOST_TEMPS:
+    if len([av for av in given if isinstance(av, Obj)]) - len(spent) > MOST_TEMPS:
         return False
+    if target is own:
+        t.calls_itself = True
+    elif not target.opens:
+        target.relied_on = True
     imm = ("self" if target is own else target,)
     t.emit("direct.ready", imm=imm)
     t.drop_check(*spent)
     t.watch("function", func, "", function_parts(func))
     t.constants[id(func)] = func
+    if target.opens:
+        t.begin_opaque()
     t.promote_heap()
+    values = [number.value if number is not None else t.boxed(av) for number, av in zip(numbers, given, strict=True)]
+    temps = [av for number, av in zip(numbers, given, strict=True) if number is None and isinstance(av, Obj) and av.owner is OWNED]
     for av in spent:
         t.drop(av)
     frame = t.frame
@@ -383,6 +386,8 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
     drop_temps(t, temps, result)
     frame.answer = "value"
     t.push(result)
+    if target.opens:
+        t.end_opaque()
     return True
 
 

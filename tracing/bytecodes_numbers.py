@@ -475,6 +475,9 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
             if isinstance(other, Obj):
                 return t.emit("obj.is", other.value, t.const_o(one.obj))
             return t.const_b(False)
+    kinds = [t.type_of(av) for av in (left, right)]
+    if None not in kinds and kinds[0] is not kinds[1]:
+        return t.const_b(False)
     a, b = identity_of(t, left), identity_of(t, right)
     if a is not None and b is not None:
         return t.emit("obj.is", a, b)

@@ -299,7 +299,7 @@ def name_in(t: Translator, name: str, *namespaces: dict[str, Any]) -> AV:
         slot = t.names.slot_of(namespace, name) if t.names is not None else -1
         if slot >= 0:
             return load_local(t, slot, t.real)
-        if t.memory.is_unstable(namespace, name):
+        if t.memory.changes(namespace, name):
             return changing(t, namespace, name)
         watch(t, namespace, name)
         if name in namespace:
@@ -341,8 +341,34 @@ def assign(t: Translator, namespace: Any, name: str) -> None:
         store_check(t, slot, t.real)
         store_local(t, slot, t.pop(), t.real)
         return
+    if store_changing(t, namespace, name):
+        return
     t.opaque_status("PyDict_SetItem", [Const(namespace), Const(name), t.peek()], npop=1)
     t.end_opaque()
+
+
+def store_changing(t: Translator, namespace: dict[str, Any], name: str) -> bool:
+    """Put what is on top of the stack where the namespace's table has the name, which nobody takes for constant from here on; False
+    where it has no place."""
+    found = names.place(namespace, name, t.memory.watcher)
+    if found is None:
+        return False
+    if not t.memory.changes(namespace, name):
+        t.memory.stored.add((id(namespace), name))
+        raise Restart
+    table, watchers, key, word = found
+    av = t.peek()
+    t.reject_hidden(av)
+    names.check_table(t, namespace, table, watchers)
+    names.check_place(t, key, word)
+    if isinstance(av, Obj) and av.type is None:
+        names.check_value(t, av.value)
+    t.guard(t.emit("obj.drop_is_safe", t.emit("name.get", imm=(word,))))
+    t.promote_heap()
+    t.pop()
+    t.emit("name.put", t.owned_value(av), imm=(word,))
+    t.stores[id(namespace), name] = namespace
+    return True
 
 
 def changing(t: Translator, namespace: dict[str, Any], name: str) -> AV:
@@ -439,4 +465,4 @@ def store_attr(t: Translator, ins: Ins) -> None:
 
 
 from .iteration import settled  # noqa: E402  (likewise)
-from .translate import Leave  # noqa: E402  (likewise)
+from .translate import Leave, Restart  # noqa: E402  (likewise)

@@ -15,8 +15,8 @@ code, and the call is then `linked`. Sequences whose items are looked at are of 
 time, immediately before the call. Left out on purpose: dictionary and set lookups (the keys inside may have any `__eq__`),
 what changes an operand (lists have operations of their own), what returns the identity of a number, what imports.
 
-The translator today makes frames true for `linked` and `locals` alike: only the door's own frame is ever looked at, and its
-locals are written before every open call.
+The translator makes frames true for `linked` and `locals` alike: before every open call the locals of the door's own frame are
+written, and those that exist only in the translator are made, with theirs (`frame.link`).
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
-from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, known_kind, length_of, truth
+from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, identity_of, known_kind, length_of, truth
 from .indices import checked_index
 from .methods import inherits, is_static
-from .values import AV, OWNED, Const, Num, Obj, Range, Tup
+from .values import AV, HEAP, OWNED, Const, Num, Obj, Range, Tup
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -204,7 +204,20 @@ def type_(t: Translator, args: list[AV]) -> AV | None:
         return None
     kinds = t.expected(t.expected_operands() - 1)
     kind = t.type_of(args[0]) or (t.specialise(args[0], kinds) if kinds <= PLAIN_KINDS else None)
-    return Const(kind) if kind in PLAIN_KINDS else None
+    if kind in PLAIN_KINDS:
+        return Const(kind)
+    return Obj(t.emit("field.o", args[0].value, imm=("OB_TYPE",)), None, HEAP) if isinstance(args[0], Obj) else None
+
+
+@intrinsic(id)
+def id_(t: Translator, args: list[AV]) -> AV | None:
+    """Of numbers that exist without a box it is not known."""
+    if len(args) != 1:
+        return None
+    if isinstance(args[0], Const):
+        return Num(t.emit("obj.id", t.const_o(args[0].obj)))
+    value = identity_of(t, args[0])
+    return Num(t.emit("obj.id", value)) if value is not None else None
 
 
 @intrinsic(range)

@@ -52,6 +52,7 @@ from .values import (
     Tup,
     children,
     iterator_of,
+    local_owner,
 )
 
 SAFE_TO_DROP: frozenset[type] = frozenset(
@@ -70,6 +71,8 @@ MAX_TYPES = 4
 
 CALL_COST = 8
 """What a call out of native code costs more than the specialised bytecode it replaces, in bytecodes of the interpreter."""
+MOST_LINKED = 40
+"""Instructions of a function up to which it is inlined although it calls out: in larger ones a call more does not matter."""
 FEW_RESTARTS, FEW_OPS = 10, 3000
 """Starts and operations up to which the walk starts over for a join that got too many versions."""
 MAX_SPLITS = 2
@@ -105,10 +108,6 @@ class Branch(Exception):
 
 class Restart(Exception):
     """The walk has to start over with what was learnt (a widened join, a callee not to walk into)."""
-
-
-CALLS = ("CALL", "FOR_ITER")
-"""Bytecodes that may run a function without native code of its own today, which may have got some tomorrow."""
 
 
 class Refused(Exception):
@@ -177,6 +176,10 @@ class DirectTarget:
     """What the code belongs to."""
     callers: list[Any] = field(default_factory=list)
     """Regions that keep the code alive, because they call it."""
+    opens: bool | None = None
+    """Whether it does open calls: its callers have frames, then. None: not known yet."""
+    relied_on: bool = False
+    """Whether somebody has taken it for one that does none."""
 
     @property
     def cell(self) -> int:
@@ -236,6 +239,8 @@ class Translation:
     """How joins were widened: the next compile of the same place may begin with them, and needs fewer restarts."""
     assigns: list[tuple[dict[str, Any], str]] = field(default_factory=list)
     """Names that the region assigns without telling the watchers of their namespace."""
+    ends: dict[int, int] = field(default_factory=dict)
+    """Offsets of the door's bytecodes that are not covered, and how many come before each."""
     calls_out: frozenset[int] = frozenset()
     """Offsets of the door's bytecodes that call out: each makes the frame true first and is no faster than in the
     interpreter."""
@@ -323,6 +328,7 @@ class Pending:
     splits: int = 0
     """How often a bytecode was done again on the way here from the last join."""
     length: int = 0
+    linked: int = 0
 
 
 class Translator:
@@ -335,9 +341,12 @@ class Translator:
         self.names = entry.names
         self.assigns: set[int] = set()
         """Slots of names that are stored to."""
+        self.stores: dict[tuple[int, str], dict[str, Any]] = {}
+        """Other names that are stored to where they are, and their namespaces."""
         self.real = 0 if entry.direct is None else -1
         """Which frame of `frames` is one of the interpreter's."""
         self.own_target: DirectTarget | None = None
+        self.calls_itself = False
         self.targets: list[DirectTarget] = []
         self.constants: dict[int, object] = {}
         self.watches: dict[tuple[str, int, object], Watch] = {}
@@ -362,13 +371,22 @@ class Translator:
         self.bytecodes = 0
         self.kwnames: tuple[str, ...] | None = None
         self.calls_out: set[int] = set()
+        self.ends: dict[int, int] = {}
         self.resume: tuple[Block, int, State] | None = None
+        self.linked = 0
+        """How many frames have been linked for the open call of the current bytecode."""
 
     def watch(self, kind: str, holder: Any, name: str, seen: object) -> None:
         """Rely on something that a watcher guards. What changed since it was first looked at starts the walk over."""
         first = self.watches.setdefault((kind, id(holder), name), Watch(kind, holder, name, seen))
         if not first.holds():
             raise Restart
+
+    def assigned(self) -> list[tuple[dict[str, Any], str]]:
+        """The names that are stored to without telling watchers."""
+        own = self.entry.names
+        slots = [(own.namespace, own.words[k][0]) for k in self.assigns] if own is not None else []
+        return slots + [(namespace, name) for (_, name), namespace in self.stores.items()]
 
     def watch_type(self, kind: type) -> bool:
         """Rely on everything that the type and its bases say. False where that is not possible, or has not paid."""
@@ -507,6 +525,10 @@ class Translator:
     def promote_owned_by(self, depth: int) -> None:
         """Before the frame at `depth` goes: own what was borrowed from its locals, also by its result on the stack."""
         self.promote(lambda o: o.owner.kind == "local" and o.owner.frame == depth)
+
+    def promote_from(self, depth: int, slot: int) -> None:
+        """Before a local gives up its object: own what was borrowed from it."""
+        self.promote(lambda o: o.owner == local_owner(depth, slot))
 
     def dup(self, av: AV) -> AV:
         """A second slot with the same value."""
@@ -843,26 +865,72 @@ class Translator:
     # ---- opaque operations ----------------------------------------------------------------------------------------
 
     def begin_opaque(self) -> None:
-        """Make the real frame true for whoever looks at it: locals written, instruction pointer exact, nothing borrowed
-        from what may change. Only the real frame can be looked at, so callees that need this are not walked into."""
-        if self.real < 0:
-            op = self.ins.op if self.ins is not None else ""
-            raise Refused("needs_frame", op, final=not op.startswith(CALLS))
-        if len(self.frames) > 1:
-            if not self.effect and self.is_rare():
-                raise Leave("cold")
-            self.memory.no_inline.add(self.path(len(self.frames) - 1))
-            raise Restart
+        """Make the frames true for whoever looks at them: linked, locals written, instruction pointer exact, nothing borrowed from
+        what may change. `end_opaque` takes back what is only done for that."""
         assert self.ins is not None
-        self.calls_out.add(self.ins.offset)
-        self.length -= CALL_COST
+        if self.linked:
+            return  # the bytecode's second open call
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
-        for k, av in enumerate(self.frame.locals):
+        self.link()
+        outermost = self.frames[0]
+        call = self.ins if len(self.frames) == 1 else outermost.call
+        assert call is not None
+        self.calls_out.add(call.offset)
+        self.length -= CALL_COST
+        if self.real < 0:
+            return
+        for k, av in enumerate(outermost.locals):
             if av.dirty:
                 value = self.emit("obj.null") if isinstance(av, Null) else self.owned_value(av.copy())
                 names.store(self, k, value)
                 av.dirty = False
-        self.emit("frame.set_ip", imm=(self.ins.offset,))
+        self.emit("frame.set_ip", imm=(call.offset,))
+
+    def link(self) -> None:
+        """Make interpreter frames of those that exist only here, until `unlink`. Only their locals are in there: operands cannot be
+        looked at. Where it cannot be done now, the interpreter does the bytecode."""
+        self.linked = len(self.frames) - 1 - self.real
+        if not self.linked:
+            return
+        if self.real < 0 and not self.effect:
+            self.may_open()
+        if len(self.frames) == 1:
+            if self.effect:
+                raise Refused("needs_frame", self.ins.op if self.ins is not None else "", final=True)
+        elif not self.effect and self.is_rare():
+            self.linked = 0
+            raise Leave("cold")
+        elif self.effect or len(self.frame.info.instructions) > MOST_LINKED:
+            self.memory.no_inline.add(self.path(len(self.frames) - 1))
+            self.memory.call_out.add(self.frame.code)
+            raise Restart
+        for frame in self.frames[self.real + 1 :]:
+            for k, av in enumerate(frame.locals):
+                if isinstance(av, Tup | Range | Iterator):
+                    kind = self.type_of(av)
+                    frame.locals[k] = Obj(self.owned_value(av), kind, OWNED)
+        self.emit("frame.link", imm=(self.linked,), state=self.retry_state())
+        self.effect = True
+
+    def may_open(self) -> None:
+        """A function for direct calls does an open call: whoever calls it has to have frames then. That is part of how it is called,
+        and does not change any more once somebody does: then native code ends there."""
+        own = self.own_target
+        assert own is not None
+        if own.opens:
+            return
+        if own.relied_on:
+            raise Leave("needs_frame")
+        own.opens = True
+        if self.calls_itself:
+            raise Restart
+
+    def unlink(self, state: State) -> None:
+        """The frames that `link` made go, unless somebody has them, or watches them: then they are gone on with."""
+        if self.linked:
+            seen = self.emit("frame.unlink", imm=(self.linked,))
+            self.emit("guard", seen, imm=(False,), state=state)
+            self.linked = 0
 
     def is_rare(self) -> bool:
         """Whether the current bytecode of an inlined function was seen in few of its calls, or never: what is done there is not worth
@@ -879,8 +947,10 @@ class Translator:
         self.forget_types()
         names.forget(self)
         state = self.frame_state(self.ins.next if offset is None else offset, reason="invalidated", when="after")
+        self.unlink(state)
         self.emit("guard", self.emit("region.valid"), imm=(True,), state=state)
-        self.emit("guard", self.emit("frame.taken"), imm=(False,), state=state)
+        if self.real == 0:
+            self.emit("guard", self.emit("frame.taken"), imm=(False,), state=state)
         names.check_own_table(self, state)
 
     def forget_types(self) -> None:
@@ -897,8 +967,6 @@ class Translator:
         """Leave with the pending exception when `failed` is `expected`: operands of the bytecode were popped already and
         are gone; the interpreter raises at this bytecode through poison operands."""
         assert self.ins is not None
-        if self.real < 0:
-            raise Refused("needs_frame", self.ins.op)
         poison = self.memory.poison_operands(self.ins, operands)
         state = self.frame_state(self.ins.start, reason="raised", when="after", kind="error", poison=poison)
         self.emit("guard", failed, imm=(not expected,), state=state)
@@ -992,6 +1060,7 @@ class Translator:
                     elif isinstance(av, Obj) and is_local and av.type in NUMBERS:
                         value = self.unbox(av, av.type, self.frame_state(offset, reason="guard", when="after"))
                         if av.owner is OWNED:
+                            self.promote_from(depth, k)
                             self.emit("obj.drop", av.value)
                         where[k] = av = Num(value)
                     if depth == self.real and is_local and head and f is frame and k in changed and isinstance(av, Num):
@@ -1175,6 +1244,7 @@ class Translator:
 
         self.ins = ins
         self.effect = False
+        self.linked = 0
         self.before = list(self.frame.stack)
         self.pc = ins.next
         self.bytecodes += 1
@@ -1186,6 +1256,8 @@ class Translator:
             handler(self, ins)
             if ins.op.startswith(ASSIGNS):
                 self.resume = None
+            if self.linked and self.block is not None:
+                raise TranslationError(f"{ins.op} leaves frames linked")
         except Branch as branch:
             self.frame.stack[:] = self.before
             self.branch_on_type(branch.av, branch.kind)
@@ -1194,6 +1266,8 @@ class Translator:
                 raise TranslationError(f"{ins.op} left after an effect: {leave.reason}") from leave
             self.refusals.setdefault(f"{self.frame.code.co_qualname}:{ins.line}", f"{leave.reason}: {leave.detail or ins.op}")
             self.frame.stack[:] = self.before
+            if leave.reason != "cold":
+                self.ends.setdefault(self.frames[0].call.offset if self.frames[0].call is not None else ins.offset, self.length)
             self.leave(leave.reason)
 
     def branch_on_type(self, av: Obj, kind: type) -> None:
@@ -1243,7 +1317,9 @@ class Translator:
             facts = (dict(self.cse), dict(self.checked), dict(self.known))
             frames = [f.clone() for f in self.frames]
             reached = seen or known is not None
-            self.work.append(Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late, again, splits, self.length))
+            side = Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late, again, splits, self.length)
+            side.linked = self.linked
+            self.work.append(side)
         if known is not None:
             start.jump(edges[0].block, [])
         else:
@@ -1254,7 +1330,7 @@ class Translator:
         """Go on after a branch, in its side's own block."""
         self.block, self.frames, self.splits, self.length = side.block, side.frames, side.splits, side.length
         self.cse, self.checked, self.known = side.facts
-        self.ins, self.before, self.effect = side.ins, side.before, side.late
+        self.ins, self.before, self.effect, self.linked = side.ins, side.before, side.late, side.linked
         if side.offset is None:
             self.leave("exhausted")
             return
@@ -1292,6 +1368,8 @@ class Memory:
     """Whether a namespace's name, or a type (and no name), has changed too often to be taken for constant."""
     watcher: int = -1
     """The number of our watcher of dicts."""
+    stored: set[tuple[int, str]] = field(default_factory=set)
+    """Names that the region itself assigns: namespaces' addresses and names."""
     attempt: int = 0
     """How often the walk has started over."""
     plans: dict[Key, Context] = field(default_factory=dict)
@@ -1306,9 +1384,16 @@ class Memory:
     """Functions of which no direct ones could be made."""
     heavy: Callable[[CodeType], bool] = lambda code: False
     """Whether a call of this code spends so long in loops of its own that nothing is gained by walking into it."""
+    call_out: set[CodeType] = field(default_factory=set)
+    """Large functions that were found to do open calls, and are not walked into for that."""
     no_hoisting: Container[tuple[CodeType, int]] = ()
     """Loops (code and offset of the head) before which nothing is to be checked that belongs into their rounds: such checks
     have failed."""
+
+
+    def changes(self, namespace: Any, name: str) -> bool:
+        """Whether the name in the namespace is to be looked up whenever it is used."""
+        return (id(namespace), name) in self.stored or self.is_unstable(namespace, name)
 
 
 def owned_parts(av: AV) -> list[Obj]:
@@ -1450,6 +1535,7 @@ def translate(
     declare: Callable[[FunctionType, tuple[type, ...], Signature], DirectTarget] = DirectTarget,
     heavy: Callable[[CodeType], bool] = lambda code: False,
     no_hoisting: Container[tuple[CodeType, int]] = (),
+    call_out: set[CodeType] | None = None,
     plans: dict[Any, Any] | None = None,
     watcher: int = -1,
 ) -> Translation:
@@ -1471,6 +1557,7 @@ def translate(
         declare=declare,
         heavy=heavy,
         no_hoisting=no_hoisting,
+        call_out=call_out if call_out is not None else set(),
     )
     for attempt in range(limits.restarts):
         memory.attempt = attempt
@@ -1482,6 +1569,7 @@ def translate(
             continue
         if translator.own_target is not None:
             translator.own_target.size = translator.bytecodes
+            translator.own_target.opens = bool(translator.own_target.opens)
         return Translation(
             translator.graph,
             list(translator.constants.values()),
@@ -1493,7 +1581,8 @@ def translate(
             translator.own_target,
             translator.targets,
             memory.plans,
-            [(entry.names.namespace, entry.names.words[k][0]) for k in translator.assigns] if entry.names is not None else [],
+            translator.assigned(),
+            translator.ends,
             frozenset(translator.calls_out),
         )
     raise Refused("too_many_versions", "joins did not settle")

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from ...abi import symbol as c_symbol
 from ...optimizer.ir import Graph, Op, Signature, State, Value
 from ...records import dataclass, field
-from ..exit_buffer import Store, places, share, words
+from ..exit_buffer import Places, Store, places, share, words
 
 TYPES = {"i": "i64", "f": "double", "b": "i1", "o": "ptr"}
 
@@ -173,11 +173,14 @@ class Emitter:
         """Of the direct function being written."""
         self.direct: Signature | None = None
         self.direct_symbol = ""
+        self.places: Places = {}
+        """Where the exits of the function being written put their values."""
         """The direct function of this module, which "self" means."""
 
     def begin(self, graph: Graph) -> None:
         """Start another function of the module; symbols and helpers go on."""
         self.signature = graph.signature
+        self.places = places(graph)
         self.code = door_code(graph)
         self.lines, self.prologue, self.once = [], [], {}
         self.current = "entry"
@@ -324,7 +327,7 @@ class Emitter:
                 if not self.returned(state, self.signature):
                     self.record(state, label, self.signature)
             return max((len(state.values()) for state in self.exits), default=0)
-        table = places(graph)
+        table = self.places
         states = [state for state in table if state in self.exits]
         labels = [self.exits[state] for state in states]
 

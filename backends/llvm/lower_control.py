@@ -223,6 +223,28 @@ def taken(e: Emitter, op: Op) -> str:
     return arm.phi("i1", held, "false")
 
 
+@lowering("frame.link")
+def link(e: Emitter, op: Op) -> None:
+    state = op.state
+    assert state is not None
+    shown = {v for frame in state.frames[-int(op.imm[0]) :] for slot in frame.locals.values() for v in slot.values}  # type: ignore[call-overload]
+    label = e.exit_label(state)
+    buffer = "%bufp" if e.signature is None else e.at(e.load("ptr", e.data("log_top", 0), 0, "cell"), 8)
+    for value, at in zip(state.values(), e.places[state], strict=True):
+        if value in shown:
+            e.store_word(value, buffer, 8 * at)
+    frame = "%framep" if e.signature is None else "null"
+    routine = e.routine("jc_link", "i64", "ptr, ptr, ptr, ptr")
+    made = e.let(f"call i64 {routine}(ptr %tstatep, ptr {frame}, ptr {e.data('d' + label[1:], e.describe(state))}, ptr {buffer})")
+    e.leave_if(e.let(f"icmp eq i64 {made}, 0"), state)
+
+
+@lowering("frame.unlink")
+def unlink(e: Emitter, op: Op) -> str:
+    routine = e.routine("jc_unlink", "i64", "ptr, i64")
+    return e.let(f"icmp ne i64 {e.let(f'call i64 {routine}(ptr %tstatep, i64 {op.imm[0]})')}, 0")
+
+
 @lowering("region.valid")
 def valid(e: Emitter, op: Op) -> str:
     holds = e.let(f"icmp ne i64 {e.load_volatile('i64', e.data('valid', e.valid), 0)}, 0")

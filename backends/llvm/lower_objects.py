@@ -21,6 +21,7 @@ templates(
     {
         "obj.is_null": "icmp eq ptr {0}, null",
         "obj.is": "icmp eq ptr {0}, {1}",
+        "obj.id": "ptrtoint ptr {0} to i64",
         "obj.select": "select i1 {0}, ptr {1}, ptr {2}",
     }
 )

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from ...abi import LAYOUT
 from . import runtime_state as S
-from .lowlevel import alloca, c, icall, ld16, ld32, ld64, native, st32, st64
+from .lowlevel import alloca, c, icall, ld32, ld64, native, st32, st64
 from .runtime_exits import (
     BUILTIN_UNITS,
     D_KIND,
@@ -42,6 +42,7 @@ from .runtime_exits import (
     return_units,
     run_exit,
     stack_low,
+    watched,
 )
 from .runtime_state import (
     breaker_set,
@@ -58,8 +59,6 @@ from .runtime_state import (
     take,
 )
 
-OTHERS = ~0x2020202020202020  # bits of all tools but the optimizer's (5), in eight events
-OTHERS_16 = 0xDFDF
 FEW_CALLS = 16  # so near to the recursion limit the interpreter goes on alone: regions that are Python code need some
 FEW_UNITS = 60  # the same of C recursion (3.12, 3.13): a callback that cannot be called gives no answer, not even an error
 ARGUMENTS = 0x7FFFFFFFFFFFFFFF  # without the flag that callers may set in nargsf
@@ -248,17 +247,6 @@ def nearly_deep(ts):
         if ld32(ts + LAYOUT.TS_C_RECURSION) < FEW_UNITS:
             return 1
     return 0
-
-
-@native(inline=True)
-def watched(code):
-    """Whether another tool has an event active in the code: it must see every instruction, so native code stays out.
-    The bits are CPython's own, kept up to date for running code; sys.settrace and sys.setprofile are tools too."""
-    data = ld64(code + LAYOUT.CODE_MONITORING)
-    if data == 0:
-        return 0
-    others = ld64(data + LAYOUT.MONITORS_ACTIVE) & OTHERS
-    return others | ld16(data + LAYOUT.MONITORS_ACTIVE + 8) & OTHERS_16
 
 
 @native(inline=True)
@@ -455,6 +443,7 @@ def enter_direct(ts, func, entry, args, nargsf):
             st64(entry + S.E_ACTIVATIONS, ld64(entry + S.E_ACTIVATIONS) + 1)
             buf = alloca(8 * ld64(entry + S.E_NBUF) + 64) + 16
             st64(buf - 8, bound_of_thread())
+            st64(buf - 16, current_frame(ts))
             bump(S.N_CALLS)
             desc = call_region(entry, args, ts, buf, EVAL_UNITS)
             kind = MISMATCH

@@ -32,7 +32,7 @@ from __future__ import annotations
 from ...abi import LAYOUT, instances
 from ...optimizer.ops.objects import COUNTED, DEPTH, LOOKED_INTO, TRIED
 from . import runtime_state as S
-from .lowlevel import alloca, c, icall, ld8, ld32, ld64, native, st32, st64, ult
+from .lowlevel import alloca, c, icall, ld8, ld16, ld32, ld64, native, st32, st64, ult
 from .runtime_answers import answered, drop_temps, pop_operands, push_operand
 from .runtime_state import (
     breaker_set,
@@ -94,8 +94,21 @@ DIRECT_DOOR = 2  # of a function without a frame
 MOST_STACK = 67108864  # of a C stack that native recursion uses; the log of direct functions is large enough for it
 CHUNK_BYTES = 16384
 CHUNK_OVERHEAD = 8000
+OTHERS = ~0x2020202020202020  # bits of all tools but the optimizer's (5), in eight events
+OTHERS_16 = 0xDFDF
 EVAL_UNITS = 2  # what a level of `_PyEval_EvalFrameDefault` costs of a thread's C-recursion units
 BUILTIN_UNITS = 1  # what a call of a builtin costs
+
+
+@native(inline=True)
+def watched(code):
+    """Whether another tool has an event active in the code: it must see every instruction, so native code stays out.
+    The bits are CPython's own, kept up to date for running code; sys.settrace and sys.setprofile are tools too."""
+    data = ld64(code + LAYOUT.CODE_MONITORING)
+    if data == 0:
+        return 0
+    others = ld64(data + LAYOUT.MONITORS_ACTIVE) & OTHERS
+    return others | ld16(data + LAYOUT.MONITORS_ACTIVE + 8) & OTHERS_16
 
 
 # -- the poison object: an operand whose every use raises the exception it holds
@@ -569,10 +582,48 @@ def make_temps(desc, buf, temps, frame, poison):
 
 
 @native
-def push_frames(ts, desc, temps, frames, previous, skip, running):
+def count_linked(ts, base):
+    """How many frames are linked (see `runtime_links`) above the one in which native code was entered."""
+    frame = current_frame(ts)
+    n = 0
+    while frame != base:
+        frame = ld64(frame + LAYOUT.FRAME_PREVIOUS)
+        n += 1
+    return n
+
+
+@native
+def linked_frames(ts, links, n):
+    """Note the n linked frames: at `links` their number, then themselves, innermost first. From here on they do not count as
+    running."""
+    st64(links, n)
+    frame = current_frame(ts)
+    i = 0
+    while i < n:
+        i += 1
+        st64(links + 8 * i, frame)
+        frame = ld64(frame + LAYOUT.FRAME_PREVIOUS)
+    remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
+    st32(remaining, ld32(remaining) + n)
+    return 0
+
+
+@native
+def close_locals(entry, temps):
+    """Drop the temps of a frame's locals: the frame was linked, and has its own."""
+    n = ld64(entry + X_NWRITES)
+    i = 0
+    while i < n:
+        slot_close(ld64(temps + 8 * ld64(entry + X_LISTS + 16 * i + 8)))
+        i += 1
+    return 0
+
+
+@native
+def push_frames(ts, desc, temps, frames, previous, skip, running, links):
     """Push a descriptor's frames but for the first `skip`, above `previous`, and note each with its entry in the list of
-    pairs at `frames`. They wait for their callees, but for the innermost one if it is `running`. Returns the innermost
-    frame."""
+    pairs at `frames`; those that are linked already are taken from `links`. They wait for their callees, but for the innermost
+    one if it is `running`. Returns the innermost frame."""
     entry = desc + 8 * ld64(desc + D_FRAMES)
     n = ld64(desc + D_NFRAMES)
     i = 0
@@ -581,8 +632,15 @@ def push_frames(ts, desc, temps, frames, previous, skip, running):
             ip = ld64(entry + X_CALL_IP)
             if running and i == n - 1:
                 ip = ld64(entry + X_IP) + LAYOUT.OWN_FRAME_IP_ADJUST
-            previous = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), previous, ip)
-            write_locals(previous, entry, temps, 0)
+            left = ld64(links)
+            if left:
+                previous = ld64(links + 8 * left)
+                st64(links, left - 1)
+                st64(previous + LAYOUT.FRAME_IP, ip)
+                close_locals(entry, temps)
+            else:
+                previous = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), previous, ip)
+                write_locals(previous, entry, temps, 0)
             fill_stack(previous, entry, temps)
             st64(frames + 16 * i, previous)
             st64(frames + 16 * i + 8, entry)
@@ -602,6 +660,16 @@ def drop_all_temps(frames, n):
 
 
 @native
+def raised_exception():
+    """The exception with which native code leaves, taken out of the thread state."""
+    error = c.PyErr_GetRaisedException()
+    if error == 0:  # a region that is Python code leaves it in a cell
+        error = ld64(c.jc_state + S.PENDING_ERROR)
+        st64(c.jc_state + S.PENDING_ERROR, 0)
+    return error
+
+
+@native
 def run_exit(frame, ts, desc, buf, door):
     """Do what a descriptor says to the door's frame.
 
@@ -613,16 +681,18 @@ def run_exit(frame, ts, desc, buf, door):
     st64(desc + D_COUNT, count)
     if kind == MISMATCH:
         return 0
+    base = frame
+    if frame == 0:
+        base = ld64(buf - 16)
     if kind == SUSPENDED:
-        return run_unwound(frame, ts, desc, buf, door)
+        return run_unwound(frame, ts, desc, buf, door, base)
     nframes = ld64(desc + D_NFRAMES)
+    links = alloca(8 * nframes + 8)
+    linked_frames(ts, links, 0 if kind == RETURN else count_linked(ts, base))
     error = 0
     poison = 0
     if kind == ERROR:
-        error = c.PyErr_GetRaisedException()
-        if error == 0:  # a region that is Python code leaves it in a cell
-            error = ld64(c.jc_state + S.PENDING_ERROR)
-            st64(c.jc_state + S.PENDING_ERROR, 0)
+        error = raised_exception()
         if nframes == 1 and door == LOOP_DOOR:
             poison = poison_new(error)
             error = 0
@@ -663,7 +733,7 @@ def run_exit(frame, ts, desc, buf, door):
     frames = alloca(16 * nframes)  # pairs: frame, its entry
     st64(frames, frame)
     st64(frames + 8, entry)
-    innermost = push_frames(ts, desc, temps, frames, frame, 1, kind != ERROR)
+    innermost = push_frames(ts, desc, temps, frames, frame, 1, kind != ERROR, links)
 
     # Every frame shows the new state: now references may go.
     set_current_frame(ts, innermost)
@@ -744,20 +814,20 @@ def run_chain(ts, frames, n, mine, value, throw):
 
 
 @native
-def build_frames(ts, desc, buf, frames, previous, running):
+def build_frames(ts, desc, buf, frames, previous, running, links):
     """Push the frames of one record, all of them new, and note them in the list of pairs at `frames`. They wait for
     their callees, but for the innermost one if it is `running`. Returns the innermost frame."""
     ntemps = ld64(desc + D_NTEMPS)
     temps = alloca(8 * ntemps + 8)
     make_temps(desc, buf, temps, 0, 0)
-    return push_frames(ts, desc, temps, frames, previous, 0, running)
+    return push_frames(ts, desc, temps, frames, previous, 0, running, links)
 
 
 @native
-def run_unwound(frame, ts, desc, buf, door):
+def run_unwound(frame, ts, desc, buf, door, caller):
     """Go on in the interpreter after direct functions left: make the frames of all that were under way, from the log
-    and, outermost, the door's own region (`desc`, `buf`; its first frame is the door's), and run them. Returns what
-    `run_exit` returns."""
+    and, outermost, the door's own region (`desc`, `buf`; its first frame is the door's), and run them. `caller`: the frame in
+    which native code was entered. Returns what `run_exit` returns."""
     base = ld64(c.jc_state + S.LOG_BASE)
     size = ld64(c.jc_state + S.LOG_TOP) - base
     log = checked(c.PyMem_RawMalloc(size + 8))
@@ -782,8 +852,13 @@ def run_unwound(frame, ts, desc, buf, door):
         at += 8 + 8 * ld64(ld64(log + at) + D_NBUF)
         i += 1
     frames = checked(c.PyMem_RawMalloc(16 * total + 16))
+    links = checked(c.PyMem_RawMalloc(8 * total + 8))
+    linked_frames(ts, links, count_linked(ts, caller))
+    error = 0
+    if ld64(ld64(log) + D_KIND) == ERROR:
+        error = raised_exception()
 
-    innermost = current_frame(ts)
+    innermost = caller
     kept = alloca(8)
     nkept = 0
     n = ld64(desc + D_NFRAMES)
@@ -800,7 +875,7 @@ def run_unwound(frame, ts, desc, buf, door):
         st64(frame + LAYOUT.FRAME_IP, ld64(entry + X_CALL_IP))
         st64(frames, frame)
         st64(frames + 8, entry)
-        innermost = push_frames(ts, desc, temps, frames, frame, 1, 0)
+        innermost = push_frames(ts, desc, temps, frames, frame, 1, 0, links)
 
     value = 0
     i = records - 1
@@ -812,12 +887,13 @@ def run_unwound(frame, ts, desc, buf, door):
             # A result of another type than the caller was made for: it was made before anything left.
             value = slot_object(make_temp(first + D_TEMPS, record + 8, record, 0, 0))
         else:
-            innermost = build_frames(ts, first, record + 8, frames + 16 * n, innermost, kind == RESUME)
+            innermost = build_frames(ts, first, record + 8, frames + 16 * n, innermost, kind == RESUME, links)
             n += ld64(first + D_NFRAMES)
         i -= 1
     first = ld64(log)
     c.PyMem_RawFree(order)
     c.PyMem_RawFree(log)
+    c.PyMem_RawFree(links)
 
     set_current_frame(ts, innermost)
     i = 0
@@ -829,7 +905,11 @@ def run_unwound(frame, ts, desc, buf, door):
     st64(first + D_COUNT, count)
     if count == ld64(first + D_HOT):
         tell_hot_exit(ts, first, ld64(ld64(frames + 16 * n - 8) + X_CODE), innermost)
-    result = run_chain(ts, frames, n, door != LOOP_DOOR, value, 0)
+    throw = 0
+    if error:
+        throw = 1
+        c.PyErr_SetRaisedException(error)
+    result = run_chain(ts, frames, n, door != LOOP_DOOR, value, throw)
     c.PyMem_RawFree(frames)
     return result
 

@@ -171,6 +171,7 @@ class ReferenceRegion:
         machine = Machine(0, caller.tstate, self.valid_flag, self)
         machine.arguments, machine.depth, machine.allowed = args, caller.depth + 1, caller.allowed
         state, values = self.direct.run(machine, self.force)
+        caller.pending = machine.pending
         slot = state.result
         if slot is not None and slot.values and slot.kind in ("box", "steal"):
             if slot.values[0].repr == self.signature.result:

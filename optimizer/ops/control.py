@@ -154,6 +154,21 @@ def taken(m: Any) -> bool:
     return frame_object != 0 and memory.refcount(frame_object) > 1
 
 
+@op("frame.link", guard=True, reads="frame", writes="frame any", imm="frames")
+def link(m: Any, frames: int) -> None:
+    """Make interpreter frames of the innermost `frames` of the state, with the values of their locals, and put them where
+    whoever is called next looks for the current frame. Leaves where there is no room for them. The evaluator always leaves: its
+    own frames would lie in between."""
+    raise GuardFailed
+
+
+@op("frame.unlink", "", "b", reads="frame any", writes="frame any", imm="frames")
+def unlink(m: Any, frames: int) -> bool:
+    """Take the innermost linked frames away again. Does nothing if somebody holds one of them, or another tool has begun to watch
+    the code of one: that is the result. An exit goes on with frames that are linked already."""
+    raise AssertionError("nothing has been linked")
+
+
 @op("region.valid", "", "b", reads="any")
 def valid(m: Any) -> bool:
     """Whether every assumption of the region still holds, and no other tool has begun to watch the door's code: it must

@@ -33,6 +33,12 @@ def is_null(m: Any, o: int) -> bool:
     return o == 0
 
 
+@op("obj.id", "o", "i")
+def identity(m: Any, a: int) -> int:
+    """What `id` says of an object: its address."""
+    return a
+
+
 @op("obj.is", "oo", "b", commutes=True)
 def is_(m: Any, a: int, b: int) -> bool:
     """Identity."""

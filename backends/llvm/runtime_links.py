@@ -1,0 +1,135 @@
+"""Frames for the time of an open call.
+
+Functions that are inlined, or called directly, have no interpreter frames. Before one of them calls what may look at its
+callers (`frame.link`), frames are pushed for all that are under way there, with the values of their locals and the instruction
+pointer at the call, and the innermost becomes the thread's current one; behind the call they are popped (`frame.unlink`). What
+native code holds stays where it is: the frames have references of their own, so their end frees nothing but boxes of numbers,
+and operands, which nobody can look at, are not in them.
+
+Somebody may have taken a frame object meanwhile, or begun to watch the code: then the frames stay, native code leaves, and the
+exit goes on with these frames instead of new ones (`runtime_exits.linked_frames`). Whatever was written to their locals through
+a frame object is in them already.
+
+Whoever calls a direct function that does open calls has linked its own frames before. So the linked ones are always the outer
+ones of those that an exit has to have.
+"""
+
+# ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from ...abi import LAYOUT
+from .lowlevel import alloca, ld32, ld64, native, st32, st64
+from .runtime_exits import (
+    D_FRAMES,
+    D_NFRAMES,
+    D_NTEMPS,
+    D_TEMPS,
+    X_CALL_IP,
+    X_CODE,
+    X_FUNC,
+    X_LISTS,
+    X_NLOCALS,
+    X_NWRITES,
+    entry_end,
+    make_temp,
+    pop_frame,
+    push_frame,
+    stack_low,
+    watched,
+)
+from .runtime_state import current_frame, set_current_frame, set_depth, slot_close, slot_copy, slot_new, slot_object
+
+SAME = 7  # rows of `descriptors.Temp`
+STEAL = 4
+NEW = 5
+FEW_CALLS = 8  # so near to the recursion limit the interpreter does the call
+
+
+@native
+def link_slot(desc, buf, made, frame, at):
+    """A slot of its own with the value of a temp, whose reference stays where it is. `made`: boxes that there are already."""
+    entry = desc + D_TEMPS + 32 * at
+    while ld64(entry) == SAME:
+        at = ld64(entry + 8)
+        entry = desc + D_TEMPS + 32 * at
+    op = ld64(entry)
+    if op == STEAL or op == NEW:
+        return slot_new(ld64(buf + 8 * ld64(entry + 8)))
+    if ld64(made + 8 * at):
+        return slot_copy(ld64(made + 8 * at))
+    bits = make_temp(entry, buf, made, frame, 0)
+    st64(made + 8 * at, bits)
+    return bits
+
+
+@native
+def link_frames(ts, frame, desc, buf):
+    """Push and link the frames of a descriptor, but for the first if that is the door's `frame`. Returns the innermost, or 0, with
+    nothing done, where there is no room."""
+    n = ld64(desc + D_NFRAMES)
+    i = 0
+    entry = desc + 8 * ld64(desc + D_FRAMES)
+    if frame:
+        entry = entry_end(entry)
+        i = 1
+    remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
+    if ld32(remaining) < n + FEW_CALLS or stack_low():
+        return 0
+    st32(remaining, ld32(remaining) - (n - i))
+    ntemps = ld64(desc + D_NTEMPS)
+    made = alloca(8 * ntemps + 8)
+    at = 0
+    while at < ntemps:
+        st64(made + 8 * at, 0)
+        at += 1
+    innermost = current_frame(ts)
+    while i < n:
+        innermost = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), innermost, ld64(entry + X_CALL_IP))
+        nwrites = ld64(entry + X_NWRITES)
+        at = 0
+        while at < nwrites:
+            pair = entry + X_LISTS + 16 * at
+            bits = link_slot(desc, buf, made, frame, ld64(pair + 8))
+            st64(innermost + LAYOUT.FRAME_LOCALSPLUS + 8 * ld64(pair), bits)
+            at += 1
+        set_depth(innermost, ld64(entry + X_NLOCALS))
+        entry = entry_end(entry)
+        i += 1
+    set_current_frame(ts, innermost)
+    return innermost
+
+
+@native
+def unlink_frames(ts, n):
+    """Pop the n innermost frames. Returns 1, with nothing done, if they are not ours alone."""
+    frame = current_frame(ts)
+    i = 0
+    while i < n:
+        if ld64(frame + LAYOUT.FRAME_OBJ) or ld64(frame + LAYOUT.FRAME_LOCALS):
+            return 1
+        if watched(slot_object(ld64(frame + LAYOUT.FRAME_CODE))):
+            return 1
+        frame = ld64(frame + LAYOUT.FRAME_PREVIOUS)
+        i += 1
+    frame = current_frame(ts)
+    i = 0
+    while i < n:
+        previous = ld64(frame + LAYOUT.FRAME_PREVIOUS)
+        set_current_frame(ts, previous)
+        code = ld64(frame + LAYOUT.FRAME_CODE)
+        slots = frame + LAYOUT.FRAME_LOCALSPLUS
+        nlocals = ld32(slot_object(code) + LAYOUT.CODE_NLOCALSPLUS)
+        at = 0
+        while at < nlocals:
+            slot_close(ld64(slots + 8 * at))
+            at += 1
+        slot_close(ld64(frame + LAYOUT.FRAME_FUNC))
+        pop_frame(ts, frame)
+        slot_close(code)
+        frame = previous
+        i += 1
+    remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
+    st32(remaining, ld32(remaining) + n)
+    return 0
