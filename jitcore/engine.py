@@ -215,6 +215,10 @@ class Engine:
         self.disable()
         for region in self.regions:
             self._uninstall(region, "closed")
+        for site in self.sites.values():
+            for target in site.targets:
+                # Regions that callers went on calling when they were taken from their doors are watched for until now.
+                self.runtime.unwatch(target.valid)  # type: ignore[union-attr]
         if self.runtime is not None and self.runtime.on_idle == self._prune_all:
             self.runtime.set_free_stress(False, None)
         self.regions.clear()
@@ -590,7 +594,19 @@ class Engine:
             return None
         there = [r.target for r in site.regions if r.target is not None and r.state == "live" and r.valid.value]
         there += [target for target in site.targets if target.making]
-        return next((target for target in there if target.func is func and kinds in (None, target.kinds)), None)
+        fitting = [target for target in there if target.func is func and target.takes(kinds)]
+        return next((target for target in fitting if target.kinds == kinds), fitting[0] if fitting else None)
+
+    def _widened(self, site: LoopSite, func: FunctionType, kinds: tuple[type, ...]) -> tuple[type, ...]:
+        """The parameter types for one more version of a function: where there is one already that takes objects of another type,
+        this one takes any, so that a method of many classes does not get one for each."""
+        from .tracing.translate import ANY, REPR_OF
+
+        made = [r.target.kinds for r in site.regions if r.target is not None and r.target.func is func]
+        columns = zip(kinds, *made, strict=True)
+        return tuple(
+            ANY if any(k is not one[0] for k in one) and not any(k in REPR_OF for k in one) else one[0] for one in columns
+        )
 
     def _another_call(self, site: LoopSite, func: FunctionType) -> None:
         """A call that went past a function's native code: of a function object that has no door yet (each closure gets its
@@ -780,7 +796,7 @@ class Engine:
             return None
         self.nested += 1
         try:
-            self._make_for(site, func, kinds)
+            self._make_for(site, func, self._widened(site, func, kinds))
         finally:
             self.nested -= 1
         return self._direct_target(func, kinds)
@@ -1000,6 +1016,9 @@ class Engine:
         if site.code.co_freevars and (func is None or needs_frame(func)):
             return self.compiler.compile(found, options)
         found.direct = func
+        count = site.code.co_argcount
+        if func is not None and all(isinstance(kind, type) for kind in found.locals[:count]):
+            found.locals[:count] = self._widened(site, func, tuple(found.locals[:count]))  # type: ignore[arg-type]
         calls_itself = site.code.co_name in site.code.co_names
         if id(site.code) not in self.registered and not calls_itself:
             info = code_info(site.code)

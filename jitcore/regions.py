@@ -246,22 +246,25 @@ class LoopSite:
     """Those of the region that is being made again."""
     own: Counter[int] = field(default_factory=Counter)
     """and those of the code itself by offset."""
-    calls: int = 0
-    """Calls of a function that were recorded."""
+    by_code: Counter[CodeType] = field(default_factory=Counter)
+    """Bytecodes recorded, by what they belong to."""
+    recorded: int = 0
+    """Recordings of calls."""
 
     def learn(self, recording: Recording) -> None:
         """Take note of what a round consists of."""
         turns = sum(
             times for (info, offset), times in recording.counts.items() if info.at(offset).op.startswith("JUMP_BACKWARD")
         )
-        if self.offset == FUNCTION:
-            self.calls += 1
         if turns or self.offset == FUNCTION:
             self.turns += turns
             self.watched += recording.length
             for (info, offset), times in recording.counts.items():
+                self.by_code[info.code] += times
                 if info.code is self.code:
                     self.own[offset] += times
+        if self.offset == FUNCTION:
+            self.recorded += 1
 
     def per_round(self, offsets: frozenset[int]) -> float:
         """How many of these bytecodes are executed from one backward jump to the next, as recorded. Where there are loops
@@ -272,13 +275,19 @@ class LoopSite:
         counted = offsets & inner if inner else offsets
         return sum(self.own[offset] for offset in counted) / max(self.turns, 1)
 
+    @property
+    def calls(self) -> int:
+        """Calls of the function that are in the recordings, those inside each other counted. 0 where there is no recording."""
+        return max(self.recorded, self.own[code_info(self.code).first_offset])
+
     def call_saves(self, translation: Translation) -> float:
         """How many bytecodes the interpreter is spared, about, where a call of the function is done natively, as those that were
         recorded: what is inside is faster, getting in and calling out are dearer. Infinite where none was recorded."""
         if not self.calls:
             return inf
         opened = sum(self.own[offset] for offset in translation.calls_out)
-        return (self.watched - CALL_COST * opened) / self.calls - DOOR_COST
+        done = sum(self.by_code[code] for code in translation.codes)
+        return (done - CALL_COST * opened) / self.calls - DOOR_COST
 
     @property
     def round_length(self) -> float:
@@ -422,6 +431,7 @@ class Compiler:
         if self.options.backend == "reference":
             region.native = self.runtime.reference_backend().compile(graph, descriptors, valid, direct)
             region.address, region.tier = region.native.address, "reference"
+            region.direct_address = region.address if direct is not None else 0  # so that the door knows what it is
             return
         from .backends.llvm.jit import affordable
         from .backends.llvm.lower import LowerOptions, direct_name, lower

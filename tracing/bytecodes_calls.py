@@ -17,7 +17,7 @@ from .frame_need import closed_entry
 from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
 from .methods import ABSENT, METHOD_DESCRIPTOR, lookup
-from .translate import TYPE_OF, Frame, Leave, Same, function_parts, owned_parts
+from .translate import ANY, TYPE_OF, Frame, Leave, Same, function_parts, owned_parts
 from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Tup, lent_owner, local_owner
 from .versions import CALL_NULL_FIRST, intrinsic_1
 
@@ -75,6 +75,8 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
             result = intrinsic(t, args)
             if result is not None:
                 t.drop_check(*operands)
+                if isinstance(result, Obj) and result.owner is HEAP:
+                    t.own(result)  # what it was borrowed from may go now
                 del t.frame.stack[len(t.frame.stack) - npop :]
                 for av in operands:
                     t.drop(av)
@@ -151,7 +153,10 @@ def known_target(t: Translator, target: Obj, at: int, kwnames: tuple[str, ...] |
     func, check = checks[0]
     if len(checks) == 1:
         t.guard(check)
-        return target if target.owner is OWNED else Const(func)
+        if target.owner is OWNED:
+            return target
+        t.frame.stack[at] = Const(func)
+        return t.frame.stack[at]
 
     def is_it() -> None:
         t.frame.stack[at] = Const(func)
@@ -242,7 +247,7 @@ def direct_target(t: Translator, func: FunctionType, args: list[AV]) -> DirectTa
     there is none."""
     own = t.own_target
     kinds = argument_kinds(t, func, args)
-    if own is not None and own.func is func and (kinds is None or kinds == own.kinds):
+    if own is not None and own.func is func and own.takes(kinds):
         return own
     target = t.memory.direct(func, kinds)
     key = (Same(func), kinds)
@@ -337,6 +342,8 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
         return False
     for av, kind in zip(given, target.kinds, strict=True):
         known = t.type_of(av)
+        if kind is ANY:
+            continue
         if known is None and isinstance(av, Obj):
             t.ensure_type(av, kind)
         elif known is not kind:

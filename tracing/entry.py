@@ -153,7 +153,7 @@ def enter(t: Translator) -> None:
 
 def enter_direct(t: Translator) -> None:
     """A function for direct calls: parameters are what the signature says, everything else is unbound."""
-    from .translate import REPR_OF, Frame, Refused, function_parts
+    from .translate import ANY, REPR_OF, Frame, Refused, function_parts
 
     entry, info = t.entry, t.root
     func: Any = entry.direct
@@ -178,7 +178,7 @@ def enter_direct(t: Translator) -> None:
         elif kind is type(None):
             frame.locals[k] = Const(None)
         else:
-            frame.locals[k] = Obj(value, kind, FOREVER)
+            frame.locals[k] = Obj(value, None if kind is ANY else kind, FOREVER)
     free = len(entry.code.co_freevars)
     for k, cell in enumerate(func.__closure__ or ()):
         frame.locals[info.nlocalsplus - free + k] = Const(cell)
@@ -205,6 +205,8 @@ def watch_holders(t: Translator, func: FunctionType) -> None:
 
 def door_graph(target: DirectTarget) -> Graph:
     """The way from a vectorcall's arguments into a direct function: unboxed, called, the result boxed."""
+    from .translate import ANY
+
     graph = Graph(f"{target.func.__code__.co_qualname} door")
     block = graph.block("entry")
 
@@ -219,7 +221,7 @@ def door_graph(target: DirectTarget) -> Graph:
         if repr_ != "o":
             name = {"i": "obj.unbox_int", "f": "obj.unbox_float", "b": "obj.unbox_bool"}[repr_]
             value = emit(name, value, state=mismatch())
-        else:
+        elif kind is not ANY:
             emit("guard", emit("obj.type_is", value, imm=(kind,)), imm=(True,), state=mismatch())
         values.append(value)
     result = target.signature.result

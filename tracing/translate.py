@@ -85,6 +85,8 @@ ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "LOAD_FAST_AND_CLEAR")
 NUMBERS = (int, float, bool)
 PLAIN = (int, float, bool, str, type(None))
 """Types of immediates that are the same if they look the same."""
+ANY = object
+"""What a direct function's parameter is said to be of if it may be of any type."""
 REPR_OF: dict[type, str] = {int: "i", float: "f", bool: "b"}
 TYPE_OF: dict[str, type] = {"i": int, "f": float, "b": bool}
 
@@ -159,7 +161,7 @@ def two_words() -> Any:
 @dataclass(eq=False)
 class DirectTarget:
     """A function without a frame, as others call it: what they need to know, and two words that stay where they are when its code
-    is made anew. `kinds`: exact types of its parameters."""
+    is made anew. `kinds`: exact types of its parameters, ANY for those that take objects of any type."""
 
     func: FunctionType
     kinds: tuple[type, ...]
@@ -180,6 +182,12 @@ class DirectTarget:
     """Whether it does open calls: its callers have frames, then. None: not known yet."""
     relied_on: bool = False
     """Whether somebody has taken it for one that does none."""
+
+    def takes(self, kinds: tuple[type, ...] | None) -> bool:
+        """Whether it can be called with objects of these types (None: it is not known which)."""
+        if kinds is None:
+            return True
+        return len(kinds) == len(self.kinds) and all(k is mine or mine is ANY for k, mine in zip(kinds, self.kinds, strict=True))
 
     @property
     def cell(self) -> int:
@@ -328,7 +336,7 @@ class Pending:
     splits: int = 0
     """How often a bytecode was done again on the way here from the last join."""
     length: int = 0
-    linked: int = 0
+    linked: Value | None = None
 
 
 class Translator:
@@ -373,8 +381,8 @@ class Translator:
         self.calls_out: set[int] = set()
         self.ends: dict[int, int] = {}
         self.resume: tuple[Block, int, State] | None = None
-        self.linked = 0
-        """How many frames have been linked for the open call of the current bytecode."""
+        self.linked: Value | None = None
+        """The frames that have been linked for the open call of the current bytecode."""
 
     def watch(self, kind: str, holder: Any, name: str, seen: object) -> None:
         """Rely on something that a watcher guards. What changed since it was first looked at starts the walk over."""
@@ -868,7 +876,7 @@ class Translator:
         """Make the frames true for whoever looks at them: linked, locals written, instruction pointer exact, nothing borrowed from
         what may change. `end_opaque` takes back what is only done for that."""
         assert self.ins is not None
-        if self.linked:
+        if self.linked is not None:
             return  # the bytecode's second open call
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         self.link()
@@ -889,8 +897,8 @@ class Translator:
     def link(self) -> None:
         """Make interpreter frames of those that exist only here, until `unlink`. Only their locals are in there: operands cannot be
         looked at. Where it cannot be done now, the interpreter does the bytecode."""
-        self.linked = len(self.frames) - 1 - self.real
-        if not self.linked:
+        count = len(self.frames) - 1 - self.real
+        if not count:
             return
         if self.real < 0 and not self.effect:
             self.may_open()
@@ -898,7 +906,6 @@ class Translator:
             if self.effect:
                 raise Refused("needs_frame", self.ins.op if self.ins is not None else "", final=True)
         elif not self.effect and self.is_rare():
-            self.linked = 0
             raise Leave("cold")
         elif self.effect or len(self.frame.info.instructions) > MOST_LINKED:
             self.memory.no_inline.add(self.path(len(self.frames) - 1))
@@ -909,8 +916,7 @@ class Translator:
                 if isinstance(av, Tup | Range | Iterator):
                     kind = self.type_of(av)
                     frame.locals[k] = Obj(self.owned_value(av), kind, OWNED)
-        self.emit("frame.link", imm=(self.linked,), state=self.retry_state())
-        self.effect = True
+        self.linked = self.emit("frame.link", imm=(count,), state=self.retry_state())
 
     def may_open(self) -> None:
         """A function for direct calls does an open call: whoever calls it has to have frames then. That is part of how it is called,
@@ -927,10 +933,9 @@ class Translator:
 
     def unlink(self, state: State) -> None:
         """The frames that `link` made go, unless somebody has them, or watches them: then they are gone on with."""
-        if self.linked:
-            seen = self.emit("frame.unlink", imm=(self.linked,))
-            self.emit("guard", seen, imm=(False,), state=state)
-            self.linked = 0
+        if self.linked is not None:
+            self.emit("guard", self.emit("frame.unlink", self.linked), imm=(False,), state=state)
+            self.linked = None
 
     def is_rare(self) -> bool:
         """Whether the current bytecode of an inlined function was seen in few of its calls, or never: what is done there is not worth
@@ -1244,7 +1249,7 @@ class Translator:
 
         self.ins = ins
         self.effect = False
-        self.linked = 0
+        self.linked = None
         self.before = list(self.frame.stack)
         self.pc = ins.next
         self.bytecodes += 1
@@ -1256,7 +1261,7 @@ class Translator:
             handler(self, ins)
             if ins.op.startswith(ASSIGNS):
                 self.resume = None
-            if self.linked and self.block is not None:
+            if self.linked is not None and self.block is not None:
                 raise TranslationError(f"{ins.op} leaves frames linked")
         except Branch as branch:
             self.frame.stack[:] = self.before

@@ -224,7 +224,7 @@ def taken(e: Emitter, op: Op) -> str:
 
 
 @lowering("frame.link")
-def link(e: Emitter, op: Op) -> None:
+def link(e: Emitter, op: Op) -> str:
     state = op.state
     assert state is not None
     shown = {v for frame in state.frames[-int(op.imm[0]) :] for slot in frame.locals.values() for v in slot.values}  # type: ignore[call-overload]
@@ -233,16 +233,23 @@ def link(e: Emitter, op: Op) -> None:
     for value, at in zip(state.values(), e.places[state], strict=True):
         if value in shown:
             e.store_word(value, buffer, 8 * at)
-    frame = "%framep" if e.signature is None else "null"
     routine = e.routine("jc_link", "i64", "ptr, ptr, ptr, ptr")
-    made = e.let(f"call i64 {routine}(ptr %tstatep, ptr {frame}, ptr {e.data('d' + label[1:], e.describe(state))}, ptr {buffer})")
+    descriptor = e.data("d" + label[1:], e.describe(state))
+    made = e.let(f"call i64 {routine}(ptr %tstatep, ptr {own_frame(e)}, ptr {descriptor}, ptr {buffer})")
     e.leave_if(e.let(f"icmp eq i64 {made}, 0"), state)
+    return e.let(f"ptrtoint ptr {descriptor} to i64")
+
+
+def own_frame(e: Emitter) -> str:
+    """The door's frame; a direct function has none."""
+    return "%framep" if e.signature is None else "null"
 
 
 @lowering("frame.unlink")
-def unlink(e: Emitter, op: Op) -> str:
-    routine = e.routine("jc_unlink", "i64", "ptr, i64")
-    return e.let(f"icmp ne i64 {e.let(f'call i64 {routine}(ptr %tstatep, i64 {op.imm[0]})')}, 0")
+def unlink(e: Emitter, op: Op, linked: str) -> str:
+    routine = e.routine("jc_unlink", "i64", "ptr, ptr, ptr")
+    descriptor = e.let(f"inttoptr i64 {linked} to ptr")
+    return e.let(f"icmp ne i64 {e.let(f'call i64 {routine}(ptr %tstatep, ptr {own_frame(e)}, ptr {descriptor})')}, 0")
 
 
 @lowering("region.valid")

@@ -8,7 +8,8 @@ until one runs; an entry whose guards do not fit says so (MISMATCH) before it ha
 Function door: `function_entry` stands in `func->vectorcall`. It makes the interpreter frame that the call
 would have made, links it and runs the region on it. So a frame exists from the start, and every exit is the
 same as a loop door's, only that our frame is ours to run. Calls that do not fit (keywords, other argument
-counts, no valid entry, a pending eval breaker, not enough stack) go to the function's original vectorcall.
+counts, no valid entry, a pending eval breaker, not enough stack) go to the function's original vectorcall. Arguments left to
+defaults are filled in.
 
 When the C stack gets low the function is given back to the interpreter, vectorcall and version: it can then
 recurse as deep as Python allows without using C stack, and the hook is told so. Loop doors stay shut then.
@@ -467,6 +468,37 @@ def enter_direct(ts, func, entry, args, nargsf):
     return call_original(func, args, nargsf, 0)
 
 
+@native(inline=True)
+def default_count(func):
+    """How many of the last parameters have defaults."""
+    defaults = ld64(func + LAYOUT.FUNC_DEFAULTS)
+    if defaults == 0:
+        return 0
+    return ld64(defaults + LAYOUT.OB_SIZE)
+
+
+@native
+def enter_with_defaults(ts, func, row, entry, args, nargs, missing):
+    """A call that leaves the last arguments to the defaults. These are held meanwhile: the program may give the function others."""
+    defaults = take(ld64(func + LAYOUT.FUNC_DEFAULTS))
+    given = alloca(8 * (nargs + missing))
+    i = 0
+    while i < nargs:
+        st64(given + 8 * i, ld64(args + 8 * i))
+        i += 1
+    source = defaults + LAYOUT.TUPLE_ITEMS + 8 * (ld64(defaults + LAYOUT.OB_SIZE) - missing)
+    i = 0
+    while i < missing:
+        st64(given + 8 * (nargs + i), ld64(source + 8 * i))
+        i += 1
+    if ld64(entry + S.E_DIRECT):
+        result = enter_direct(ts, func, entry, given, nargs + missing)
+    else:
+        result = enter_function(ts, func, row, entry, given, nargs + missing)
+    drop(defaults)
+    return result
+
+
 @native
 def function_entry(func, args, nargsf, kwnames):
     """The vectorcall of functions with a door."""
@@ -474,7 +506,8 @@ def function_entry(func, args, nargsf, kwnames):
     if row == 0 or kwnames:
         return call_original(func, args, nargsf, kwnames)
     nargs = nargsf & ARGUMENTS
-    if nargs != ld64(row + S.F_ARGCOUNT) or ld64(func + LAYOUT.FUNC_CODE) != ld64(row + S.F_CODE):
+    missing = ld64(row + S.F_ARGCOUNT) - nargs
+    if missing > default_count(func) or missing < 0 or ld64(func + LAYOUT.FUNC_CODE) != ld64(row + S.F_CODE):
         return call_original(func, args, nargsf, kwnames)
     entry = ld64(row + S.F_ENTRY)
     while entry:
@@ -491,6 +524,8 @@ def function_entry(func, args, nargsf, kwnames):
         return call_original(func, args, nargsf, kwnames)
     if stack_low():
         return call_deep(ts, func, row, args, nargsf, kwnames)
+    if missing:
+        return enter_with_defaults(ts, func, row, entry, args, nargs, missing)
     if ld64(entry + S.E_DIRECT):
         return enter_direct(ts, func, entry, args, nargsf)
     return enter_function(ts, func, row, entry, args, nargs)

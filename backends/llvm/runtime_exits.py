@@ -82,6 +82,7 @@ X_NPOISON = 56
 X_ANSWER = 64
 X_LISTS = 72
 
+STEAL = 4  # a row of `descriptors.Temp`
 FIRST_ADDRESS = 1 << 20  # a local slot is a number below that, or the address of a name's word
 
 POISON_EXCEPTION = 16
@@ -215,14 +216,22 @@ def push_chunk(ts, words):
 @native
 def push_frame(ts, func, code, previous, ip):
     """A frame on the data stack with all locals empty and an empty operand stack. Not linked."""
+    take(func)
+    take(code)
+    return push_plain_frame(ts, func, code, previous, ip)
+
+
+@native
+def push_plain_frame(ts, func, code, previous, ip):
+    """The same without references to its function and code."""
     words = ld32(code + LAYOUT.CODE_FRAMESIZE)
     frame = ld64(ts + LAYOUT.TS_DATASTACK_TOP)
     if frame == 0 or not ult(frame + words * 8, ld64(ts + LAYOUT.TS_DATASTACK_LIMIT)):
         frame = push_chunk(ts, words)
     st64(ts + LAYOUT.TS_DATASTACK_TOP, frame + words * 8)
-    st64(frame + LAYOUT.FRAME_CODE, slot_new(code))
+    st64(frame + LAYOUT.FRAME_CODE, slot_steal(code))
     st64(frame + LAYOUT.FRAME_PREVIOUS, previous)
-    st64(frame + LAYOUT.FRAME_FUNC, slot_new(func))
+    st64(frame + LAYOUT.FRAME_FUNC, slot_steal(func))
     st64(frame + LAYOUT.FRAME_GLOBALS, ld64(func + LAYOUT.FUNC_GLOBALS))
     st64(frame + LAYOUT.FRAME_BUILTINS, ld64(func + LAYOUT.FUNC_BUILTINS))
     st64(frame + LAYOUT.FRAME_LOCALS, 0)
@@ -609,12 +618,17 @@ def linked_frames(ts, links, n):
 
 
 @native
-def close_locals(entry, temps):
-    """Drop the temps of a frame's locals: the frame was linked, and has its own."""
+def keep_linked(desc, entry, temps):
+    """A linked frame stays: it gets references to its function and code. The temps of its locals go, but for what native code owned:
+    the frame has that, and references of its own to the rest."""
+    take(ld64(entry + X_FUNC))
+    take(ld64(entry + X_CODE))
     n = ld64(entry + X_NWRITES)
     i = 0
     while i < n:
-        slot_close(ld64(temps + 8 * ld64(entry + X_LISTS + 16 * i + 8)))
+        at = ld64(entry + X_LISTS + 16 * i + 8)
+        if ld64(desc + D_TEMPS + 32 * at) != STEAL:
+            slot_close(ld64(temps + 8 * at))
         i += 1
     return 0
 
@@ -637,7 +651,7 @@ def push_frames(ts, desc, temps, frames, previous, skip, running, links):
                 previous = ld64(links + 8 * left)
                 st64(links, left - 1)
                 st64(previous + LAYOUT.FRAME_IP, ip)
-                close_locals(entry, temps)
+                keep_linked(desc, entry, temps)
             else:
                 previous = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), previous, ip)
                 write_locals(previous, entry, temps, 0)

@@ -3,8 +3,9 @@
 Functions that are inlined, or called directly, have no interpreter frames. Before one of them calls what may look at its
 callers (`frame.link`), frames are pushed for all that are under way there, with the values of their locals and the instruction
 pointer at the call, and the innermost becomes the thread's current one; behind the call they are popped (`frame.unlink`). What
-native code holds stays where it is: the frames have references of their own, so their end frees nothing but boxes of numbers,
-and operands, which nobody can look at, are not in them.
+native code holds stays where it is. What it owns it lends to the frames, which have references of their own to the rest, so that
+their end frees nothing but boxes of numbers; their function and code are borrowed from the descriptor. Operands, which nobody can look
+at, are not in them.
 
 Somebody may have taken a frame object meanwhile, or begun to watch the code: then the frames stay, native code leaves, and the
 exit goes on with these frames instead of new ones (`runtime_exits.linked_frames`). Whatever was written to their locals through
@@ -26,37 +27,36 @@ from .runtime_exits import (
     D_NFRAMES,
     D_NTEMPS,
     D_TEMPS,
+    STEAL,
     X_CALL_IP,
     X_CODE,
     X_FUNC,
     X_LISTS,
-    X_NLOCALS,
+    X_NPOISON,
+    X_NSTACK,
     X_NWRITES,
     entry_end,
     make_temp,
     pop_frame,
-    push_frame,
+    push_plain_frame,
     stack_low,
     watched,
 )
-from .runtime_state import current_frame, set_current_frame, set_depth, slot_close, slot_copy, slot_new, slot_object
+from .runtime_state import current_frame, set_current_frame, slot_close, slot_copy, slot_new, slot_object, slot_steal
 
 SAME = 7  # rows of `descriptors.Temp`
-STEAL = 4
 NEW = 5
+CONST = 6
 FEW_CALLS = 8  # so near to the recursion limit the interpreter does the call
 
 
 @native
-def link_slot(desc, buf, made, frame, at):
-    """A slot of its own with the value of a temp, whose reference stays where it is. `made`: boxes that there are already."""
+def boxed_slot(desc, buf, made, frame, at):
+    """A slot of its own for a value that native code has no object for. `made`: those of other locals."""
     entry = desc + D_TEMPS + 32 * at
     while ld64(entry) == SAME:
         at = ld64(entry + 8)
         entry = desc + D_TEMPS + 32 * at
-    op = ld64(entry)
-    if op == STEAL or op == NEW:
-        return slot_new(ld64(buf + 8 * ld64(entry + 8)))
     if ld64(made + 8 * at):
         return slot_copy(ld64(made + 8 * at))
     bits = make_temp(entry, buf, made, frame, 0)
@@ -86,50 +86,65 @@ def link_frames(ts, frame, desc, buf):
         at += 1
     innermost = current_frame(ts)
     while i < n:
-        innermost = push_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), innermost, ld64(entry + X_CALL_IP))
-        nwrites = ld64(entry + X_NWRITES)
-        at = 0
-        while at < nwrites:
-            pair = entry + X_LISTS + 16 * at
-            bits = link_slot(desc, buf, made, frame, ld64(pair + 8))
-            st64(innermost + LAYOUT.FRAME_LOCALSPLUS + 8 * ld64(pair), bits)
-            at += 1
-        set_depth(innermost, ld64(entry + X_NLOCALS))
-        entry = entry_end(entry)
+        innermost = push_plain_frame(ts, ld64(entry + X_FUNC), ld64(entry + X_CODE), innermost, ld64(entry + X_CALL_IP))
+        slots = innermost + LAYOUT.FRAME_LOCALSPLUS
+        pair = entry + X_LISTS
+        end = pair + 16 * ld64(entry + X_NWRITES)
+        while pair < end:
+            at = ld64(pair + 8)
+            temp = desc + D_TEMPS + 32 * at
+            op = ld64(temp)
+            bits = 0
+            if op == STEAL:
+                bits = slot_steal(ld64(buf + 8 * ld64(temp + 8)))
+            elif op == NEW:
+                bits = slot_new(ld64(buf + 8 * ld64(temp + 8)))
+            elif op == CONST:
+                bits = slot_new(ld64(temp + 8))
+            else:
+                bits = boxed_slot(desc, buf, made, frame, at)
+            st64(slots + 8 * ld64(pair), bits)
+            pair += 16
+        entry = end + 8 * (ld64(entry + X_NSTACK) + ld64(entry + X_NPOISON))
         i += 1
     set_current_frame(ts, innermost)
     return innermost
 
 
 @native
-def unlink_frames(ts, n):
-    """Pop the n innermost frames. Returns 1, with nothing done, if they are not ours alone."""
-    frame = current_frame(ts)
+def unlink_frames(ts, frame, desc):
+    """Pop the frames that were linked for a descriptor. Returns 1, with nothing done, if they are not ours alone."""
+    n = ld64(desc + D_NFRAMES)
+    entry = desc + 8 * ld64(desc + D_FRAMES)
+    if frame:
+        entry = entry_end(entry)
+        n -= 1
+    frames = alloca(8 * n)
+    one = current_frame(ts)
+    i = n
+    while i > 0:
+        i -= 1
+        if ld64(one + LAYOUT.FRAME_OBJ) or ld64(one + LAYOUT.FRAME_LOCALS):
+            return 1
+        if watched(slot_object(ld64(one + LAYOUT.FRAME_CODE))):
+            return 1
+        st64(frames + 8 * i, one)
+        one = ld64(one + LAYOUT.FRAME_PREVIOUS)
+    set_current_frame(ts, one)
     i = 0
     while i < n:
-        if ld64(frame + LAYOUT.FRAME_OBJ) or ld64(frame + LAYOUT.FRAME_LOCALS):
-            return 1
-        if watched(slot_object(ld64(frame + LAYOUT.FRAME_CODE))):
-            return 1
-        frame = ld64(frame + LAYOUT.FRAME_PREVIOUS)
+        slots = ld64(frames + 8 * i) + LAYOUT.FRAME_LOCALSPLUS
+        pair = entry + X_LISTS
+        end = pair + 16 * ld64(entry + X_NWRITES)
+        while pair < end:
+            if ld64(desc + D_TEMPS + 32 * ld64(pair + 8)) != STEAL:
+                slot_close(ld64(slots + 8 * ld64(pair)))
+            pair += 16
+        entry = end + 8 * (ld64(entry + X_NSTACK) + ld64(entry + X_NPOISON))
         i += 1
-    frame = current_frame(ts)
-    i = 0
-    while i < n:
-        previous = ld64(frame + LAYOUT.FRAME_PREVIOUS)
-        set_current_frame(ts, previous)
-        code = ld64(frame + LAYOUT.FRAME_CODE)
-        slots = frame + LAYOUT.FRAME_LOCALSPLUS
-        nlocals = ld32(slot_object(code) + LAYOUT.CODE_NLOCALSPLUS)
-        at = 0
-        while at < nlocals:
-            slot_close(ld64(slots + 8 * at))
-            at += 1
-        slot_close(ld64(frame + LAYOUT.FRAME_FUNC))
-        pop_frame(ts, frame)
-        slot_close(code)
-        frame = previous
-        i += 1
+    while i > 0:
+        i -= 1
+        pop_frame(ts, ld64(frames + 8 * i))
     remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
     st32(remaining, ld32(remaining) + n)
     return 0

@@ -154,18 +154,18 @@ def taken(m: Any) -> bool:
     return frame_object != 0 and memory.refcount(frame_object) > 1
 
 
-@op("frame.link", guard=True, reads="frame", writes="frame any", imm="frames")
-def link(m: Any, frames: int) -> None:
+@op("frame.link", "", "i", guard=True, reads="frame", writes="frame any", imm="frames")
+def link(m: Any, frames: int) -> int:
     """Make interpreter frames of the innermost `frames` of the state, with the values of their locals, and put them where
-    whoever is called next looks for the current frame. Leaves where there is no room for them. The evaluator always leaves: its
-    own frames would lie in between."""
+    whoever is called next looks for the current frame. The result says which these are. Leaves where there is no room for them. The
+    evaluator always leaves: its own frames would lie in between."""
     raise GuardFailed
 
 
-@op("frame.unlink", "", "b", reads="frame any", writes="frame any", imm="frames")
-def unlink(m: Any, frames: int) -> bool:
-    """Take the innermost linked frames away again. Does nothing if somebody holds one of them, or another tool has begun to watch
-    the code of one: that is the result. An exit goes on with frames that are linked already."""
+@op("frame.unlink", "i", "b", reads="frame any", writes="frame any")
+def unlink(m: Any, linked: int) -> bool:
+    """Take these frames away again. Does nothing if somebody holds one of them, or another tool has begun to watch the code of
+    one: that is the result. An exit goes on with frames that are linked already."""
     raise AssertionError("nothing has been linked")
 
 
