@@ -26,7 +26,7 @@ def busy(n: int) -> int:
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    made = Engine(threshold=20, tier_threshold=2000, background=False, deopt_every=0)
+    made = Engine(threshold=20, function_threshold=500, tier_threshold=2000, background=False, deopt_every=0)
     made.enable()
     if made.inactive_reason is not None:
         pytest.skip(made.inactive_reason)

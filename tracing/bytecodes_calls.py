@@ -359,7 +359,8 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
         numbers.append(number)
         if number is not None:
             spent.append(av)
-    if len([av for av in given if isinstance(av, Obj)]) - len(spent) > MOST_TEMPS:
+    objects = [av for number, av in zip(numbers, given, strict=True) if number is None and isinstance(av, Obj)]
+    if len([av for av in objects if target.opens or av.owner is OWNED]) > MOST_TEMPS:
         return False
     if target is own:
         t.calls_itself = True
@@ -374,7 +375,7 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
         t.begin_opaque()
     t.promote_heap()
     values = [number.value if number is not None else t.boxed(av) for number, av in zip(numbers, given, strict=True)]
-    temps = [av for number, av in zip(numbers, given, strict=True) if number is None and isinstance(av, Obj) and av.owner is OWNED]
+    temps = [av for av in objects if av.owner is OWNED]
     for av in spent:
         t.drop(av)
     frame = t.frame
