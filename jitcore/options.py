@@ -152,7 +152,7 @@ class Options:
     enabled: bool = _bool(
         True, "0 switches jitcore off altogether: @jit, enable() and JITCORE=1 then do nothing"
     )
-    threshold: int = _int(2000, 1, BIG, "backward jumps of a loop before it is recorded", True)
+    threshold: int = _int(500, 1, BIG, "backward jumps of a loop before it is recorded", True)
     function_threshold: int = _int(5000, 1, BIG, "calls of a function before it is recorded", True)
     exit_threshold: int = _int(
         50, 1, BIG, "times a way out of native code is taken before it gets native code", True
