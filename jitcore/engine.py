@@ -1337,7 +1337,11 @@ def own_folders() -> tuple[str, ...]:
     for name in PACKAGES:
         try:
             spec = find_spec(name)
-        except Exception:  # an import hook of the program may raise anything
+        except Exception as error:  # an import hook of the program may raise anything
+            from .abi.pending import is_the_programs
+
+            if is_the_programs(error):
+                raise  # a signal handler did: this is asked again
             continue
         if spec is not None:
             found += spec.submodule_search_locations or ()
