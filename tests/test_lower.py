@@ -178,7 +178,7 @@ SKIP: dict[str, Callable[..., bool]] = {
 NUMERIC = [
     name
     for name, info in OPS.items()
-    if info.operands and info.result and set(info.operands) <= set("ifb") and info.result != "o"
+    if info.operands and info.result and set(info.operands) <= set("ifb") and info.result != "o" and not info.writes
 ]
 SOME = {"int.range_len": 14, "int.select": 6, "float.select": 6}
 
