@@ -483,7 +483,8 @@ def test_hostile_program(name: str, mode: str, world: str) -> None:
     counts = check(PROGRAMS[name], mode, inspect=seen, opt_level=0, **WORLDS[world])
     assert counts["regions"] and counts["entries"], "nothing was compiled, so nothing was tested"
     forced_out = mode == "llvm-deopt" or os.environ.get("JITCORE_DEOPT_EVERY", "0") != "0"
-    if "invalidate_stress" in WORLDS[world] and not forced_out:
+    # The reference backend leaves in front of open calls in functions without frames, and so may never come to ask.
+    if "invalidate_stress" in WORLDS[world] and not forced_out and mode != "reference":
         assert seen.reasons["invalidated"], "no region found itself invalid"
     if "free_stress" in WORLDS[world]:  # elsewhere it is freed when it has been remade, if anything has reason to be
         assert seen.freed, "no native code was freed"
