@@ -280,6 +280,7 @@ def routine_sources() -> list[bytes]:
         runtime_answers,
         runtime_dicts,
         runtime_exits,
+        runtime_links,
         runtime_doors,
         runtime_recorder,
         runtime_watch,

@@ -773,7 +773,7 @@ class Engine:
         else:
             target = DirectTarget(func, kinds, signature)
             if site is not None:
-                target.opens = any(other.func is func and other.opens for other in site.targets) or None
+                target.opens = any(other.func is func and other.opens for other in site.targets)
                 site.targets.append(target)
         target.making = site is not None and site.state == "compiled"
         return target
@@ -965,8 +965,7 @@ class Engine:
         for region in list(site.regions):
             self._uninstall(region, "retired")
         each = f"{gained / max(entries, 1):.0f} bytecodes each"
-        self._refuse("not_profitable", site.name, f"{entries} entries, {each}, {passed} events without")
-        site.state, site.reason = "refused", "not_profitable"
+        self._give_up(site, "not_profitable", f"{entries} entries, {each}, {passed} events without")
         self._again(site, 1)
         return True
 
@@ -983,8 +982,7 @@ class Engine:
         entries = sum(region.entry.entries for region in site.regions)
         for region in list(site.regions):
             self._uninstall(region, "retired")
-        self._refuse("not_profitable", site.name, f"{entries} calls, {-saved / max(entries, 1):.0f} bytecodes lost in each")
-        site.state, site.reason = "refused", "not_profitable"
+        self._give_up(site, "not_profitable", f"{entries} calls, {-saved / max(entries, 1):.0f} bytecodes lost in each")
         return True
 
     def _upgrade(self, region: Region, alone: bool) -> None:

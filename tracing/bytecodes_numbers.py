@@ -193,7 +193,7 @@ def append_in_place(t: Translator, left: AV, right: AV) -> bool:
     if local.owner is not (FRAME if t.in_real_frame() else OWNED):
         return False
     t.drop_check(right)
-    t.promote(lambda o: o.owner == local_owner(depth, slot), keep=left)
+    t.promote_from(depth, slot, keep=left)
     text = t.emit("frame.take_local", imm=(slot,)) if t.in_real_frame() else local.value
     frame.locals[slot] = Null()
     t.pop()

@@ -99,7 +99,7 @@ def load_fast_and_clear(t: Translator, ins: Ins) -> None:
         gone.dirty = root and not (isinstance(av, Null) and not av.dirty)
         av = av.copy()
         av.dirty = False
-    t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, ins.arg), keep=av)
+    t.promote_from(len(t.frames) - 1, ins.arg, keep=av)
     frame.locals[ins.arg] = gone
     t.push(av)
 
@@ -128,7 +128,7 @@ def store_local(t: Translator, slot: int, av: AV, depth: int = -1) -> None:
         t.own(av)
     if depth != t.real:
         av = settled(t, av)
-    t.promote(lambda o: o.owner == local_owner(depth, slot), keep=av)
+    t.promote_from(depth, slot, keep=av)
     if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
         t.promote_heap()  # what was borrowed from it may go with it
     if depth != t.real:
@@ -178,7 +178,7 @@ def restore_null(t: Translator, slot: int) -> None:
     store_check(t, slot)
     t.pop()
     old = t.frame.locals[slot]
-    t.promote(lambda o: o.owner == local_owner(len(t.frames) - 1, slot))
+    t.promote_from(len(t.frames) - 1, slot)
     if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
         t.promote_heap()
     made = Null()
@@ -356,11 +356,9 @@ def store_changing(t: Translator, namespace: dict[str, Any], name: str) -> bool:
     if not t.memory.changes(namespace, name):
         t.memory.stored.add((id(namespace), name))
         raise Restart
-    table, watchers, key, word = found
     av = t.peek()
     t.reject_hidden(av)
-    names.check_table(t, namespace, table, watchers)
-    names.check_place(t, key, word)
+    word = names.checked_word(t, namespace, found)
     if isinstance(av, Obj) and av.type is None:
         names.check_value(t, av.value)
     t.guard(t.emit("obj.drop_is_safe", t.emit("name.get", imm=(word,))))
@@ -376,9 +374,7 @@ def changing(t: Translator, namespace: dict[str, Any], name: str) -> AV:
     found = names.place(namespace, name, t.memory.watcher)
     if found is None:
         raise Leave("unstable_global", name)
-    table, watchers, key, word = found
-    names.check_table(t, namespace, table, watchers)
-    names.check_place(t, key, word)
+    word = names.checked_word(t, namespace, found)
     value = t.emit("name.get", imm=(word,))
     names.check_value(t, value)
     return Obj(value, None, HEAP)

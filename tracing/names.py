@@ -63,7 +63,10 @@ def find(info: CodeInfo, namespace: object, watcher: int) -> Names | None:
     return Names(namespace, table, watchers, found)
 
 
-def place(namespace: dict[str, Any], name: str, watcher: int) -> tuple[int, int, str, int] | None:
+Place = tuple[int, int, str, int]
+
+
+def place(namespace: dict[str, Any], name: str, watcher: int) -> Place | None:
     """Where one name of any namespace is: the table, the watchers that are tolerated, the key, the address of the word; None if
     it has no place."""
     watchers = namespaces.tolerated(watcher)
@@ -88,6 +91,14 @@ def check_own_table(t: Translator, state: State) -> None:
 def check_place(t: Translator, key: str, word: int, state: State | None = None) -> None:
     """Leave unless the name's word is the name's, with a value in it."""
     t.emit("guard", t.emit("name.is_at", imm=(key, word)), imm=(True,), state=state or t.state())
+
+
+def checked_word(t: Translator, namespace: dict[str, Any], found: Place) -> int:
+    """The address of a name's word, after both checks of its place."""
+    table, watchers, key, word = found
+    check_table(t, namespace, table, watchers)
+    check_place(t, key, word)
+    return word
 
 
 def check_slot(t: Translator, slot: int, state: State | None = None) -> None:

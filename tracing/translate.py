@@ -178,8 +178,8 @@ class DirectTarget:
     """What the code belongs to."""
     callers: list[Any] = field(default_factory=list)
     """Regions that keep the code alive, because they call it."""
-    opens: bool | None = None
-    """Whether it does open calls: its callers have frames, then. None: not known yet."""
+    opens: bool = False
+    """Whether it does open calls, as far as that is known: its callers have frames, then."""
     relied_on: bool = False
     """Whether somebody has taken it for one that does none."""
 
@@ -534,9 +534,9 @@ class Translator:
         """Before the frame at `depth` goes: own what was borrowed from its locals, also by its result on the stack."""
         self.promote(lambda o: o.owner.kind == "local" and o.owner.frame == depth)
 
-    def promote_from(self, depth: int, slot: int) -> None:
-        """Before a local gives up its object: own what was borrowed from it."""
-        self.promote(lambda o: o.owner == local_owner(depth, slot))
+    def promote_from(self, depth: int, slot: int, keep: AV | None = None) -> None:
+        """Before a local gives up its object: own what was borrowed from it, but for `keep`."""
+        self.promote(lambda o: o.owner == local_owner(depth, slot), keep)
 
     def dup(self, av: AV) -> AV:
         """A second slot with the same value."""
@@ -880,19 +880,23 @@ class Translator:
             return  # the bytecode's second open call
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         self.link()
-        outermost = self.frames[0]
-        call = self.ins if len(self.frames) == 1 else outermost.call
-        assert call is not None
-        self.calls_out.add(call.offset)
+        at = self.outermost_offset()
+        self.calls_out.add(at)
         self.length -= CALL_COST
         if self.real < 0:
             return
-        for k, av in enumerate(outermost.locals):
+        for k, av in enumerate(self.frames[0].locals):
             if av.dirty:
                 value = self.emit("obj.null") if isinstance(av, Null) else self.owned_value(av.copy())
                 names.store(self, k, value)
                 av.dirty = False
-        self.emit("frame.set_ip", imm=(call.offset,))
+        self.emit("frame.set_ip", imm=(at,))
+
+    def outermost_offset(self) -> int:
+        """Where the outermost frame is: at the current bytecode, or at the call that it waits for."""
+        at = self.frames[0].call or self.ins
+        assert at is not None
+        return at.offset
 
     def link(self) -> None:
         """Make interpreter frames of those that exist only here, until `unlink`. Only their locals are in there: operands cannot be
@@ -914,8 +918,7 @@ class Translator:
         for frame in self.frames[self.real + 1 :]:
             for k, av in enumerate(frame.locals):
                 if isinstance(av, Tup | Range | Iterator):
-                    kind = self.type_of(av)
-                    frame.locals[k] = Obj(self.owned_value(av), kind, OWNED)
+                    frame.locals[k] = Obj(self.owned_value(av), self.type_of(av), OWNED)
         self.linked = self.emit("frame.link", imm=(count,), state=self.retry_state())
 
     def may_open(self) -> None:
@@ -1272,7 +1275,7 @@ class Translator:
             self.refusals.setdefault(f"{self.frame.code.co_qualname}:{ins.line}", f"{leave.reason}: {leave.detail or ins.op}")
             self.frame.stack[:] = self.before
             if leave.reason != "cold":
-                self.ends.setdefault(self.frames[0].call.offset if self.frames[0].call is not None else ins.offset, self.length)
+                self.ends.setdefault(self.outermost_offset(), self.length)
             self.leave(leave.reason)
 
     def branch_on_type(self, av: Obj, kind: type) -> None:
@@ -1322,9 +1325,8 @@ class Translator:
             facts = (dict(self.cse), dict(self.checked), dict(self.known))
             frames = [f.clone() for f in self.frames]
             reached = seen or known is not None
-            side = Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late, again, splits, self.length)
-            side.linked = self.linked
-            self.work.append(side)
+            way = Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late, again, splits, self.length, self.linked)
+            self.work.append(way)
         if known is not None:
             start.jump(edges[0].block, [])
         else:
@@ -1574,7 +1576,6 @@ def translate(
             continue
         if translator.own_target is not None:
             translator.own_target.size = translator.bytecodes
-            translator.own_target.opens = bool(translator.own_target.opens)
         return Translation(
             translator.graph,
             list(translator.constants.values()),

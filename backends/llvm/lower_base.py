@@ -295,6 +295,10 @@ class Emitter:
             self.all_exits.append(state)
         return label
 
+    def descriptor(self, state: State) -> str:
+        """The descriptor of an exit."""
+        return self.data("d" + self.exit_label(state)[1:], self.describe(state))
+
     def guard(self, ok: str, state: State | None) -> None:
         """Go on where ok, else leave."""
         label = self.label()
@@ -325,7 +329,7 @@ class Emitter:
             for state, label in self.exits.items():
                 self.start(label)
                 if not self.returned(state, self.signature):
-                    self.record(state, label, self.signature)
+                    self.record(state, self.signature)
             return max((len(state.values()) for state in self.exits), default=0)
         table = self.places
         states = [state for state in table if state in self.exits]
@@ -339,7 +343,7 @@ class Emitter:
 
         def leaf(at: int, stores: list[Store]) -> Way:
             self.start(labels[at])
-            return leave(self.data("d" + labels[at][1:], self.describe(states[at])), stores)
+            return leave(self.descriptor(states[at]), stores)
 
         def node(ways: list[Way], stores: list[Store]) -> Way:
             return leave(self.meet(ways), stores)
@@ -359,14 +363,14 @@ class Emitter:
             return ways[0].descriptor
         return self.let(f"phi ptr {', '.join(f'[ {way.descriptor}, %{way.label} ]' for way in ways)}")
 
-    def record(self, state: State, label: str, signature: Signature) -> None:
+    def record(self, state: State, signature: Signature) -> None:
         """Write what a direct function does when it leaves: a record in the log."""
         top = self.data("log_top", 0)
         base = self.load("ptr", top, 0, "cell")
         values = state.values()
         for n, value in enumerate(values):
             self.store_word(value, base, 8 * n + 8)
-        self.store("ptr", self.data("d" + label[1:], self.describe(state)), base, 0, "buf")
+        self.store("ptr", self.descriptor(state), base, 0, "buf")
         self.store("ptr", self.at(base, 8 * len(values) + 8), top, 0, "cell")
         pair = direct_result(signature)
         self.do(f"ret {pair} {self.let(f'insertvalue {pair} undef, i64 1, 0')}")

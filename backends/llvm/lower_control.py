@@ -228,13 +228,12 @@ def link(e: Emitter, op: Op) -> str:
     state = op.state
     assert state is not None
     shown = {v for frame in state.frames[-int(op.imm[0]) :] for slot in frame.locals.values() for v in slot.values}  # type: ignore[call-overload]
-    label = e.exit_label(state)
     buffer = "%bufp" if e.signature is None else e.at(e.load("ptr", e.data("log_top", 0), 0, "cell"), 8)
     for value, at in zip(state.values(), e.places[state], strict=True):
         if value in shown:
             e.store_word(value, buffer, 8 * at)
     routine = e.routine("jc_link", "i64", "ptr, ptr, ptr, ptr")
-    descriptor = e.data("d" + label[1:], e.describe(state))
+    descriptor = e.descriptor(state)
     made = e.let(f"call i64 {routine}(ptr %tstatep, ptr {own_frame(e)}, ptr {descriptor}, ptr {buffer})")
     e.leave_if(e.let(f"icmp eq i64 {made}, 0"), state)
     return e.let(f"ptrtoint ptr {descriptor} to i64")

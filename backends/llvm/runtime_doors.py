@@ -469,6 +469,14 @@ def enter_direct(ts, func, entry, args, nargsf):
 
 
 @native(inline=True)
+def enter_entry(ts, func, row, entry, args, nargsf):
+    """Run an entry of whichever kind. Returns the call's result."""
+    if ld64(entry + S.E_DIRECT):
+        return enter_direct(ts, func, entry, args, nargsf)
+    return enter_function(ts, func, row, entry, args, nargsf & ARGUMENTS)
+
+
+@native(inline=True)
 def default_count(func):
     """How many of the last parameters have defaults."""
     defaults = ld64(func + LAYOUT.FUNC_DEFAULTS)
@@ -491,10 +499,7 @@ def enter_with_defaults(ts, func, row, entry, args, nargs, missing):
     while i < missing:
         st64(given + 8 * (nargs + i), ld64(source + 8 * i))
         i += 1
-    if ld64(entry + S.E_DIRECT):
-        result = enter_direct(ts, func, entry, given, nargs + missing)
-    else:
-        result = enter_function(ts, func, row, entry, given, nargs + missing)
+    result = enter_entry(ts, func, row, entry, given, nargs + missing)
     drop(defaults)
     return result
 
@@ -526,6 +531,4 @@ def function_entry(func, args, nargsf, kwnames):
         return call_deep(ts, func, row, args, nargsf, kwnames)
     if missing:
         return enter_with_defaults(ts, func, row, entry, args, nargs, missing)
-    if ld64(entry + S.E_DIRECT):
-        return enter_direct(ts, func, entry, args, nargsf)
-    return enter_function(ts, func, row, entry, args, nargs)
+    return enter_entry(ts, func, row, entry, args, nargsf)

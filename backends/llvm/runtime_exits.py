@@ -591,27 +591,16 @@ def make_temps(desc, buf, temps, frame, poison):
 
 
 @native
-def count_linked(ts, base):
-    """How many frames are linked (see `runtime_links`) above the one in which native code was entered."""
+def linked_frames(ts, base, links):
+    """Note the frames that are linked (see `runtime_links`) above the one in which native code was entered: at `links` their number,
+    then themselves, innermost first. From here on they do not count as running."""
     frame = current_frame(ts)
     n = 0
     while frame != base:
-        frame = ld64(frame + LAYOUT.FRAME_PREVIOUS)
         n += 1
-    return n
-
-
-@native
-def linked_frames(ts, links, n):
-    """Note the n linked frames: at `links` their number, then themselves, innermost first. From here on they do not count as
-    running."""
-    st64(links, n)
-    frame = current_frame(ts)
-    i = 0
-    while i < n:
-        i += 1
-        st64(links + 8 * i, frame)
+        st64(links + 8 * n, frame)
         frame = ld64(frame + LAYOUT.FRAME_PREVIOUS)
+    st64(links, n)
     remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
     st32(remaining, ld32(remaining) + n)
     return 0
@@ -695,14 +684,12 @@ def run_exit(frame, ts, desc, buf, door):
     st64(desc + D_COUNT, count)
     if kind == MISMATCH:
         return 0
-    base = frame
+    base = frame  # in which native code was entered
     if frame == 0:
         base = ld64(buf - 16)
     if kind == SUSPENDED:
         return run_unwound(frame, ts, desc, buf, door, base)
     nframes = ld64(desc + D_NFRAMES)
-    links = alloca(8 * nframes + 8)
-    linked_frames(ts, links, 0 if kind == RETURN else count_linked(ts, base))
     error = 0
     poison = 0
     if kind == ERROR:
@@ -718,6 +705,8 @@ def run_exit(frame, ts, desc, buf, door):
         drop(poison)
     if kind == RETURN:
         return slot_object(ld64(temps))
+    links = alloca(8 * nframes + 8)
+    linked_frames(ts, base, links)
 
     # The outermost frame: store first, keep what was there.
     entry = desc + 8 * ld64(desc + D_FRAMES)
@@ -867,7 +856,7 @@ def run_unwound(frame, ts, desc, buf, door, caller):
         i += 1
     frames = checked(c.PyMem_RawMalloc(16 * total + 16))
     links = checked(c.PyMem_RawMalloc(8 * total + 8))
-    linked_frames(ts, links, count_linked(ts, caller))
+    linked_frames(ts, caller, links)
     error = 0
     if ld64(ld64(log) + D_KIND) == ERROR:
         error = raised_exception()

@@ -32,8 +32,6 @@ from .runtime_exits import (
     X_CODE,
     X_FUNC,
     X_LISTS,
-    X_NPOISON,
-    X_NSTACK,
     X_NWRITES,
     entry_end,
     make_temp,
@@ -105,7 +103,7 @@ def link_frames(ts, frame, desc, buf):
                 bits = boxed_slot(desc, buf, made, frame, at)
             st64(slots + 8 * ld64(pair), bits)
             pair += 16
-        entry = end + 8 * (ld64(entry + X_NSTACK) + ld64(entry + X_NPOISON))
+        entry = entry_end(entry)
         i += 1
     set_current_frame(ts, innermost)
     return innermost
@@ -140,7 +138,7 @@ def unlink_frames(ts, frame, desc):
             if ld64(desc + D_TEMPS + 32 * ld64(pair + 8)) != STEAL:
                 slot_close(ld64(slots + 8 * ld64(pair)))
             pair += 16
-        entry = end + 8 * (ld64(entry + X_NSTACK) + ld64(entry + X_NPOISON))
+        entry = entry_end(entry)
         i += 1
     while i > 0:
         i -= 1
