@@ -13,7 +13,7 @@ from __future__ import annotations
 from ...abi import LAYOUT
 from ...optimizer.ops.dicts import INT_HASH_END
 from .lowlevel import alloca, c, ld8, ld16, ld32, ld64, native, st64
-from .runtime_exits import is_atom, long_value
+from .runtime_objects import is_atom, long_value
 from .runtime_state import drop, take
 
 

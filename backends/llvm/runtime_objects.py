@@ -1,0 +1,274 @@
+"""What compiled code asks the runtime about objects: whether the end of one would run code, the values of ints, boxes.
+
+Whether an end is harmless is found out by looking into what would end with it, a bounded number of levels and objects deep: see
+`obj.drop_is_safe` and `obj.ends_safely` in `optimizer/ops/objects.py`, whose limits these are.
+"""
+
+# ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from ...abi import LAYOUT, instances
+from ...optimizer.ops.objects import COUNTED, DEPTH, LOOKED_INTO, TRIED
+from . import runtime_state as S
+from .lowlevel import alloca, c, ld8, ld32, ld64, native, st64
+from .runtime_state import drop, take
+
+PLAIN_FLAGS = instances.plain_flags(LAYOUT)
+SET_WEAKREFS: int = set.__weakrefoffset__  # type: ignore[attr-defined]
+
+
+@native
+def inline_values(obj, kind):
+    """The places of an instance that has nothing but inline values and whose end runs no code itself: of a class without
+    `__del__` and slots whose bases are like it, not weakly referenced, without a dict. 0 for others."""
+    if ld64(kind + LAYOUT.TYPE_DEALLOC) != ld64(c.jc_state + S.INSTANCE_DEALLOC) or ld64(kind + LAYOUT.TYPE_FINALIZE):
+        return 0
+    if ld64(kind + LAYOUT.TYPE_FLAGS) & PLAIN_FLAGS != PLAIN_FLAGS or ld64(kind + LAYOUT.TYPE_CACHED_KEYS) == 0:
+        return 0
+    base = kind
+    while ld64(base + LAYOUT.TYPE_DEALLOC) == ld64(c.jc_state + S.INSTANCE_DEALLOC):
+        base = ld64(base + LAYOUT.TYPE_BASE)
+    if base != c.PyBaseObject_Type or ld64(kind + LAYOUT.TYPE_BASICSIZE) != ld64(base + LAYOUT.TYPE_BASICSIZE):
+        return 0
+    if ld64(obj + LAYOUT.WEAKREFS_WORD):
+        return 0
+    word = ld64(obj + LAYOUT.DICT_WORD)
+    if LAYOUT.VALUES_IN_OBJECT:
+        values = obj + ld64(kind + LAYOUT.TYPE_BASICSIZE)
+        if word or (ld8(values + LAYOUT.VALUES_VALID) & 1) == 0:
+            return 0
+        return values + LAYOUT.VALUES_ITEMS
+    if (word & 1) == 0:
+        return 0
+    return word + 1 + LAYOUT.VALUES_ITEMS
+
+
+@native(inline=True)
+def is_atom(obj):
+    """Whether it is of one of the types that are harmless by themselves (HARMLESS in optimizer/ops/objects.py)."""
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    if kind == c.PyFloat_Type or kind == c.PyLong_Type or kind == c.PyUnicode_Type or kind == c.PyBool_Type:
+        return 1
+    if kind == c.PyBytes_Type or kind == c.PyComplex_Type or kind == c.PyRange_Type or obj == c._Py_NoneStruct:
+        return 1
+    return 0
+
+
+@native
+def parts_of(obj, size):
+    """Where a list, a tuple or an instance of a plain class has its references; their number is stored at `size`, -1 for others. (An
+    empty list has no items anywhere.)"""
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    st64(size, -1)
+    if kind == c.PyList_Type or kind == c.PyTuple_Type:
+        st64(size, ld64(obj + LAYOUT.OB_SIZE))
+        return ld64(obj + LAYOUT.LIST_ITEMS) if kind == c.PyList_Type else obj + LAYOUT.TUPLE_ITEMS
+    items = inline_values(obj, kind)
+    if items:
+        st64(size, ld64(ld64(kind + LAYOUT.TYPE_CACHED_KEYS) + LAYOUT.KEYS_COUNT))
+    return items
+
+
+@native
+def occurrences(holder, obj, depth, left):
+    """How often `holder` and what is in it refer to the object (see optimizer/ops/objects.py)."""
+    if is_atom(holder) or depth == 0:
+        return 0
+    kind = ld64(holder + LAYOUT.OB_TYPE)
+    if kind == c.PyDict_Type or kind == c.PySet_Type:
+        st64(left, -1)
+        return 0
+    size = alloca(8)
+    items = parts_of(holder, size)
+    n = ld64(size)
+    found = 0
+    i = 0
+    while i < n:
+        more = ld64(left) - 1
+        st64(left, more)
+        if more < 0:
+            return found
+        item = ld64(items + 8 * i)
+        if item:
+            found += item == obj
+            found += occurrences(item, obj, depth - 1, left)
+        i += 1
+    return found
+
+
+@native
+def survives(obj, root, budget):
+    """Whether the object, found inside `root`, has more references than there are in there."""
+    count = ld32(obj)
+    if obj == root or count == 1:
+        return 0
+    tries = ld64(budget + 8) - 1
+    st64(budget + 8, tries)
+    if tries < 0:
+        return 0
+    if count < 0:
+        return 1
+    left = alloca(8)
+    st64(left, COUNTED)
+    found = occurrences(root, obj, DEPTH, left)
+    if ld64(left) < 0:
+        return 0
+    return found < count
+
+
+@native
+def harmless_inside(obj, depth, root, budget):
+    """Whether the object is of a kind whose end does nothing but let go of what is in it, and that is harmless."""
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    if kind == c.PyDict_Type:
+        return dict_harmless(obj, depth - 1)
+    if kind == c.PySet_Type:
+        return set_harmless(obj, depth - 1)
+    size = alloca(8)
+    items = parts_of(obj, size)
+    n = ld64(size)
+    if n < 0:
+        return 0
+    i = 0
+    while i < n:
+        item = ld64(items + 8 * i)
+        if item:
+            if harmless_in(item, depth - 1, root, budget) == 0:
+                return 0
+        i += 1
+    return 1
+
+
+@native
+def harmless_in(obj, depth, root, budget):
+    """Whether the end of the object would run no code, or it has an owner outside of what ends with `root`."""
+    if is_atom(obj):
+        return 1
+    if obj != root and ld32(obj) != 1:
+        left = ld64(budget) - 1
+        st64(budget, left)
+        if left < 0:
+            return 0
+    if depth:
+        if harmless_inside(obj, depth, root, budget):
+            return 1
+    return survives(obj, root, budget)
+
+
+@native
+def harmless_root(obj, depth, tries):
+    """Whether the end of the object itself would run no code; `tries`: how often to find out whether something in it survives."""
+    budget = alloca(16)
+    st64(budget, LOOKED_INTO)
+    st64(budget + 8, tries)
+    return harmless_in(obj, depth, obj, budget)
+
+
+@native
+def harmless(obj, depth):
+    """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
+    return harmless_root(obj, depth, 0)
+
+
+@native
+def harmless_now(obj, depth):
+    """The same if nothing else is dropped before (see `obj.ends_safely`)."""
+    return harmless_root(obj, depth, TRIED)
+
+
+@native
+def dict_harmless(obj, depth):
+    """Whether nobody watches the dict, and the ends of its keys and values would run no code."""
+    if ld8(obj + LAYOUT.DICT_WATCHERS):
+        return 0
+    at = alloca(24)
+    st64(at, 0)
+    while c.PyDict_Next(obj, at, at + 8, at + 16):
+        if harmless(ld64(at + 8), depth) == 0:
+            return 0
+        if harmless(ld64(at + 16), depth) == 0:
+            return 0
+    return 1
+
+
+@native
+def set_harmless(obj, depth):
+    """Whether nobody has a weak reference to the set, and the ends of its items would run no code."""
+    if ld64(obj + SET_WEAKREFS):
+        return 0
+    at = alloca(24)
+    st64(at, 0)
+    while c._PySet_NextEntry(obj, at, at + 8, at + 16):
+        if harmless(ld64(at + 8), depth) == 0:
+            return 0
+    return 1
+
+
+@native
+def part_harmless(obj, start, stop, depth):
+    """Whether the ends of a list's items from start to stop, clipped, would run no code."""
+    budget = alloca(16)
+    st64(budget, LOOKED_INTO)
+    st64(budget + 8, 0)
+    items = ld64(obj + LAYOUT.LIST_ITEMS)
+    n = ld64(obj + LAYOUT.OB_SIZE)
+    if stop < n:
+        n = stop
+    i = start
+    if i < 0:
+        i = 0
+    while i < n:
+        item = ld64(items + 8 * i)
+        if item:
+            if harmless_in(item, depth, obj, budget) == 0:
+                return 0
+        i += 1
+    return 1
+
+
+@native
+def long_value(obj, ok):
+    """The value of an exact int that fits 64 bits; stores 1 to the word at `ok`, or 0 for anything else. No
+    Python exception is left set."""
+    st64(ok, 0)
+    if ld64(obj + LAYOUT.OB_TYPE) != c.PyLong_Type:
+        return 0
+    overflow = alloca(8)
+    st64(overflow, 0)
+    value = c.PyLong_AsLongLongAndOverflow(obj, overflow)
+    if ld32(overflow):
+        return 0
+    st64(ok, 1)
+    return value
+
+
+@native
+def box_int(value):
+    """A new reference to an int."""
+    return c.PyLong_FromLongLong(value)
+
+
+@native
+def box_float(bits):
+    """A new reference to a float."""
+    return c.PyFloat_FromDouble(bits)
+
+
+@native
+def box_bool(value):
+    """A reference to True or False."""
+    return c._Py_TrueStruct if value else c._Py_FalseStruct
+
+
+@native
+def helper_take(obj):
+    """A new reference to the object."""
+    return take(obj)
+
+
+@native
+def helper_drop(obj):
+    """Give a reference back. May run any Python code."""
+    return drop(obj)
