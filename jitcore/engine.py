@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from time import perf_counter, process_time, sleep, thread_time
 from types import CodeType, FrameType, FunctionType
@@ -976,7 +976,8 @@ class Engine:
     def _retire_function(self, site: LoopSite) -> bool:
         """Take a function's regions from its door where calls by the interpreter cost more than they gain. Native code that calls
         them goes on doing so. What the user asked for stays."""
-        saved = sum(region.saved_by_calls for region in site.regions)
+        passing = partial(self._may_get_hot, site)
+        saved = sum(region.saved_by_calls(passing) for region in site.regions)
         if saved >= 0 or id(site.code) in self.registered:
             return False
         entries = sum(region.entry.entries for region in site.regions)
@@ -1055,9 +1056,11 @@ class Engine:
 
     def _may_get_hot(self, site: LoopSite, state: State) -> bool:
         """Whether there is something to be recorded behind an exit, and that has not been in vain so far."""
-        from .regions import NEVER_HOT
+        from .regions import MAX_REMAKES, NEVER_HOT
 
-        return state.kind == "resume" and state.reason not in NEVER_HOT and site.tried[exit_place(state)] < MAX_TRIES
+        if site.remakes >= MAX_REMAKES or state.kind != "resume" or state.reason in NEVER_HOT:
+            return False
+        return site.tried[exit_place(state)] < MAX_TRIES
 
     def _give_up(self, site: LoopSite, reason: str, detail: str) -> None:
         site.state, site.reason = "refused", reason
@@ -1119,7 +1122,7 @@ class Engine:
         if region is None or region.site is None or not self.enabled:
             return
         site = region.site
-        if site.remakes >= MAX_REMAKES or region.state != "live":
+        if region.state != "live":
             return
         state = next((s for s, b in region.descriptors.items() if b.exit_id == exit_id), None)
         frame = user_frame()
@@ -1128,7 +1131,7 @@ class Engine:
         block = region.descriptors[state]
         if site.offset == FUNCTION and self._retire_idle(site):
             return
-        if not self._may_get_hot(site, state) and state not in region.followed:
+        if site.remakes >= MAX_REMAKES or not self._may_get_hot(site, state) and state not in region.followed:
             block.hot = 4 * block.count
             return
         remake = self._worth_remaking(region)

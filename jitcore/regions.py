@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from time import perf_counter
 from types import CodeType, FunctionType
@@ -33,7 +33,7 @@ from .tracing.entry import door_graph, shape_of
 from .tracing.iteration import WIDTH
 from .tracing.names import find as find_names
 from .tracing.profile import ProfileStore
-from .tracing.translate import CALL_COST, DirectTarget, Entry, Limits, Refused, Translation, translate
+from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation, translate
 
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
@@ -139,18 +139,24 @@ class Region:
         Infinite where rounds are not counted."""
         if self.ticks is None or self.translation is None or self.entry is None or self.site is None:
             return inf
-        each = self.site.round_length - CALL_COST * self.site.per_round(self.translation.calls_out)
+        each = self.site.round_length - self.site.per_round(self.translation.calls_out)
         begun = sum(block.count * state.work for state, block in self.descriptors.items())
         return self.entry.entries * self.rounds * each + begun
 
-    @property
-    def saved_by_calls(self) -> float:
-        """The same for a function, what its door and its exits cost taken off."""
+    def saved_by_calls(self, passing: Callable[[State], bool] = lambda state: False) -> float:
+        """The same for a function, what its door and its exits cost taken off. Calls that ended at `passing` exits do not count:
+        there is going to be code for what is behind them."""
         if self.translation is None or self.entry is None or self.site is None:
             return inf
-        begun = sum(block.count * state.work for state, block in self.descriptors.items())
-        entries, exits = self.entry.entries, self.entry.exits
-        return (entries - exits) * self.site.call_saves(self.translation) + begun - exits * (DOOR_COST + EXIT_COST)
+        taken = [(state, block.count) for state, block in self.descriptors.items() if state.kind not in ("return", "mismatch")]
+        all_exits = sum(count for _, count in taken)
+        counted = [(state, count) for state, count in taken if not passing(state)]
+        # Those of calls by native code are among them.
+        share = self.entry.exits / all_exits if all_exits else 0.0
+        exits = share * sum(count for _, count in counted)
+        begun = share * sum(count * state.work for state, count in counted)
+        done = self.entry.entries - self.entry.exits
+        return (done * self.site.call_saves(self.translation) if done else 0.0) + begun - exits * (DOOR_COST + EXIT_COST)
 
     @property
     def ticks_address(self) -> int:
@@ -266,14 +272,14 @@ class LoopSite:
         if self.offset == FUNCTION:
             self.recorded += 1
 
-    def per_round(self, offsets: frozenset[int]) -> float:
-        """How many of these bytecodes are executed from one backward jump to the next, as recorded. Where there are loops
-        inside, those in them: recordings tell what rounds consist of, not how many of them an inner loop does."""
+    def per_round(self, costs: Mapping[int, int]) -> float:
+        """What these bytecodes cost from one backward jump to the next, as recorded. Where there are loops inside, those in
+        them: recordings tell what rounds consist of, not how many of them an inner loop does."""
         info = code_info(self.code)
         body = info.loop_body(self.offset)
         inner = {offset for other in info.loops.values() if other < body for offset in other}
-        counted = offsets & inner if inner else offsets
-        return sum(self.own[offset] for offset in counted) / max(self.turns, 1)
+        counted = costs.keys() & inner if inner else costs
+        return sum(self.own[offset] * costs[offset] for offset in counted) / max(self.turns, 1)
 
     @property
     def calls(self) -> int:
@@ -285,9 +291,9 @@ class LoopSite:
         recorded: what is inside is faster, getting in and calling out are dearer. Infinite where none was recorded."""
         if not self.calls:
             return inf
-        opened = sum(self.own[offset] for offset in translation.calls_out)
+        opened = sum(self.own[offset] * cost for offset, cost in translation.calls_out.items())
         done = sum(self.by_code[code] for code in translation.codes)
-        return (done - CALL_COST * opened) / self.calls - DOOR_COST
+        return (done - opened) / self.calls - DOOR_COST
 
     @property
     def round_length(self) -> float:

@@ -18,7 +18,7 @@ from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
 from .methods import ABSENT, METHOD_DESCRIPTOR, lookup
 from .translate import ANY, TYPE_OF, Frame, Leave, Same, function_parts, owned_parts
-from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Tup, lent_owner, local_owner
+from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Owner, Tup, lent_owner, local_owner
 from .versions import CALL_NULL_FIRST, intrinsic_1
 
 if TYPE_CHECKING:
@@ -225,13 +225,19 @@ def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands:
 def walk_into_special(t: Translator, ins: Ins, func: FunctionType, args: list[AV], answer: str) -> bool:
     """Continue inside a special method that the bytecode calls; its operands stay on the stack, as in the interpreter, until it
     returns, and lend it their references. False where the generic operation has to do it."""
-    if not all(isinstance(av, Num | Const | Obj) for av in args) or not may_walk_into(t, ins, func, len(args), []):
+    if not all(isinstance(av, Num | Const | Obj | Tup) for av in args) or not may_walk_into(t, ins, func, len(args), []):
         return False
-    depth = len(t.frames) - 1
-    lent = [Obj(av.value, av.type, lent_owner(depth)) if isinstance(av, Obj) and av.owner is OWNED else av.copy() for av in args]
-    go_inside(t, ins, func, lent, [])
+    lender = lent_owner(len(t.frames) - 1)
+    go_inside(t, ins, func, [lent(av, lender) for av in args], [])
     t.frames[-2].answer = answer
     return True
+
+
+def lent(av: AV, lender: Owner) -> AV:
+    """What a callee is given of an operand that stays where it is."""
+    if isinstance(av, Tup):
+        return Tup([lent(item, lender) for item in av.items])
+    return Obj(av.value, av.type, lender) if isinstance(av, Obj) and av.owner is OWNED else av.copy()
 
 
 def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:

@@ -21,7 +21,7 @@ observations for the same places and every compile sees all of them.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -70,7 +70,9 @@ MAX_TYPES = 4
 """Types of an operand that get paths of their own."""
 
 CALL_COST = 8
-"""What a call out of native code costs more than the specialised bytecode it replaces, in bytecodes of the interpreter."""
+"""What a call out of native code costs more than the specialised bytecode it replaces, in bytecodes of the interpreter,"""
+LINKED_COST = 16
+"""and where frames are linked for it."""
 MOST_LINKED = 40
 """Instructions of a function up to which it is inlined although it calls out: in larger ones a call more does not matter."""
 FEW_RESTARTS, FEW_OPS = 10, 3000
@@ -249,9 +251,9 @@ class Translation:
     """Names that the region assigns without telling the watchers of their namespace."""
     ends: dict[int, int] = field(default_factory=dict)
     """Offsets of the door's bytecodes that are not covered, and how many come before each."""
-    calls_out: frozenset[int] = frozenset()
-    """Offsets of the door's bytecodes that call out: each makes the frame true first and is no faster than in the
-    interpreter."""
+    calls_out: Mapping[int, int] = field(default_factory=dict)
+    """Offsets of the door's bytecodes that call out (each makes frames true first and is no faster than in the interpreter), and
+    what that costs."""
 
 
 class Frame:
@@ -378,7 +380,7 @@ class Translator:
         self.count = 0
         self.bytecodes = 0
         self.kwnames: tuple[str, ...] | None = None
-        self.calls_out: set[int] = set()
+        self.calls_out: dict[int, int] = {}
         self.ends: dict[int, int] = {}
         self.resume: tuple[Block, int, State] | None = None
         self.linked: Value | None = None
@@ -881,8 +883,9 @@ class Translator:
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         self.link()
         at = self.outermost_offset()
-        self.calls_out.add(at)
-        self.length -= CALL_COST
+        cost = CALL_COST if self.linked is None else LINKED_COST
+        self.calls_out[at] = max(cost, self.calls_out.get(at, 0))
+        self.length -= cost
         if self.real < 0:
             return
         for k, av in enumerate(self.frames[0].locals):
@@ -1589,6 +1592,6 @@ def translate(
             memory.plans,
             translator.assigned(),
             translator.ends,
-            frozenset(translator.calls_out),
+            translator.calls_out,
         )
     raise Refused("too_many_versions", "joins did not settle")
