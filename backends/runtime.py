@@ -66,6 +66,10 @@ HELPERS: dict[str, NativeFunction] = {
     "find_int": runtime_dicts.find_int,
     "place_text": runtime_dicts.place_text,
     "place_int": runtime_dicts.place_int,
+    "find_key": runtime_dicts.find_key,
+    "place_key": runtime_dicts.place_key,
+    "set_has": runtime_dicts.set_has,
+    "type_find": runtime_objects.type_find,
     "dict_put": runtime_dicts.put,
     "link": runtime_links.link_frames,
     "unlink": runtime_links.unlink_frames,
@@ -133,9 +137,13 @@ CELLS = {
     "pending_error": S.PENDING_ERROR,
     "log_top": S.LOG_TOP,
     "native_edges": S.N_NATIVE_EDGES,
+    "put_off": S.PUT_OFF,
     "never": S.NEVER,
 }
-ROUTINES = ("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "place_text", "place_int", "dict_put", "link", "unlink")
+ROUTINES = (
+    *("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "find_key", "place_text", "place_int", "place_key"),
+    *("set_has", "type_find", "dict_put", "link", "unlink"),
+)
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {
     "hot_loop": S.HOOK_LOOP,
@@ -387,6 +395,7 @@ class Runtime:
         def plain() -> None: ...
 
         self.state[S.FUNCTION_VECTORCALL // 8] = memory.read64(id(plain) + LAYOUT.FUNC_VECTORCALL)
+        self.state[S.PUT_OFF // 8] = S.PATIENCE
         self.state[S.LOOP_THRESHOLD // 8] = 1000
         self.state[S.FUNCTION_THRESHOLD // 8] = 1000
         self.state[S.MAX_ROWS // 8] = 1 << 18

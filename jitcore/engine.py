@@ -599,13 +599,13 @@ class Engine:
 
     def _widened(self, site: LoopSite, func: FunctionType, kinds: tuple[type, ...]) -> tuple[type, ...]:
         """The parameter types for one more version of a function: where there is one already that takes objects of another type,
-        this one takes any, so that a method of many classes does not get one for each."""
+        this one takes any, so that a method of many classes does not get one for each. Numbers keep versions of their own."""
         from .tracing.translate import ANY, REPR_OF
 
         made = [r.target.kinds for r in site.regions if r.target is not None and r.target.func is func]
         columns = zip(kinds, *made, strict=True)
         return tuple(
-            ANY if any(k is not one[0] for k in one) and not any(k in REPR_OF for k in one) else one[0] for one in columns
+            ANY if one[0] not in REPR_OF and any(k is not one[0] for k in one) else one[0] for one in columns
         )
 
     def _another_call(self, site: LoopSite, func: FunctionType) -> None:

@@ -57,8 +57,8 @@ OBSERVABLE = frozenset({"any", "dict", "list", "item", "field", "attr"})
 QUIET = frozenset({"poll"})
 BORROWED = frozenset(
     {
-        "dict.find_int", "dict.find_text", "door.arg", "field.o", "frame.local", "frame.namespace", "frame.stack", "name.get",
-        "instance.dict", "dict.at",
+        "dict.find_int", "dict.find_key", "dict.find_text", "door.arg", "field.o", "frame.local", "frame.namespace", "frame.stack", "name.get",
+        "instance.dict", "dict.at", "type.find",
         "list.get", "slot.get", "tuple.get", "values.get",
     }
 )

@@ -44,3 +44,36 @@ def test_compiling_leaves_no_cycles() -> None:
     assert not [name for name in left if name.startswith(OURS)], left
     # A closure that calls itself keeps all that it can see.
     assert not left.get("builtins.function", 0) and not left.get("builtins.cell", 0), left
+
+
+CYCLES = """
+import gc, weakref
+from jitcore import Engine
+
+class Node:
+    pass
+
+def make(n, seen):
+    most = 0
+    for k in range(n):
+        node = Node()
+        node.other = [node]
+        if k % 1000 == 0:
+            seen.append(weakref.ref(node))
+    return n
+
+with Engine(threshold=20, exit_threshold=5, background=False, deopt_every=0) as engine:
+    make(3000, [])
+    before = sum(stat["collections"] for stat in gc.get_stats())
+    seen = []
+    make(60_000, seen)
+    after = sum(stat["collections"] for stat in gc.get_stats())
+    print(len(engine.regions) > 0 or engine.inactive_reason is not None)
+    print(after - before >= 5, sum(ref() is not None for ref in seen) < 30)
+"""
+
+
+def test_cycles_made_by_native_code_are_collected() -> None:
+    """Native code goes on for a while when a collection is asked for, but not for ever."""
+    done = subprocess.run([sys.executable, "-c", CYCLES], capture_output=True, text=True)
+    assert done.stdout.split() == ["True"] * 3, done.stdout + done.stderr

@@ -1021,6 +1021,29 @@ def test_dicts_and_sets_that_end_quietly(effort: str) -> None:
     assert reference() is None
 
 
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_bound_methods_that_end_quietly(effort: str) -> None:
+    maker = Maker()
+    one = maker.input("o")
+    maker.exit(maker.emit("obj.ends_safely", one), maker.emit("obj.drop_is_safe", one))
+    native = Native(maker.graph, effort)
+    seen: list[Any] = [[].append, types.MethodType(keep, [1])]
+    references = [weakref.ref(method) for method in seen]
+    methods = [[].append, {1: [2]}.get, "x".join, types.MethodType(keep, [1]), [Counted()].append, types.MethodType(keep, Counted()), *seen]
+    del seen
+    expected = [[True, True]] * 3 + [[True, False]] + [[False, False]] * 4
+    while methods:
+        method = methods.pop()  # the only reference
+        maker.set(id(method))
+        answers = [run()[1] for run in (native.run, lambda: interpret(maker.graph))]
+        assert answers == [expected[len(methods)]] * 2, method
+    assert all(reference() is None for reference in references)
+
+
+def keep(self: object) -> object:
+    return self
+
+
 def shared_ones() -> list[tuple[Any, bool, bool]]:
     """Containers with things in them whose end runs code: (one, whether it ends safely now, and with others)."""
     lasting, twice, alone = Counted(), Counted(), Counted()

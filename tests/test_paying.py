@@ -211,3 +211,45 @@ def test_a_function_whose_calls_leave_now_is_taken_out(engine: Engine) -> None:
     assert len(set(map(leaves_later, range(4001, 12000), [4000] * 8000))) > 6000
     assert reason_of(engine, leaves_later) == ("not_profitable", False)
     assert engine.stats().native_entries - entries < 3000
+
+
+def two_ways(n: int, rare: int) -> int:
+    total = n * 3 + 1
+    if n % 4 == rare:
+        return total
+    total += (n & 15) * (n | 1) - (n >> 2)
+    total ^= n % 13
+    total += (n & 7) * (n | 1) - (n >> 2)
+    total ^= n % 11
+    total += (n & 3) * (n | 1) - (n >> 1)
+    total -= n % 7
+    return total
+
+
+def test_what_is_behind_an_exit_is_waited_for(engine: Engine) -> None:
+    """The recorded call took the short way: most others leave, until the long one is recorded as well."""
+    for rare in (499 % 4, 500 % 4):
+        assert len(set(map(two_ways, range(20_000), [rare] * 20_000))) > 1000
+    reason, live = reason_of(engine, two_ways)
+    assert (reason, live) == ("", True) and engine.bridges > 0
+    exits = engine.stats().native_exits
+    assert len(set(map(two_ways, range(4000), [0] * 4000))) > 1000
+    assert engine.stats().native_exits - exits < 100
+
+
+def chosen(kinds: list[object]) -> int:
+    seen = 0
+    for kind in kinds:
+        seen += kind is None
+    for one in kinds:
+        seen += one is not None
+    return seen
+
+
+def test_what_a_loop_assigns_before_it_looks_at_it_may_be_anything(engine_for_loops: Engine) -> None:
+    """A variable that is left over from the last round, or the last loop, has no part in which region fits."""
+    engine = engine_for_loops
+    lists: list[list[object]] = [[one] * 90 for one in ("text", None, [], (), b"", int, {})]
+    assert list(map(chosen, lists * 20)) == [90] * 140
+    sites = [s for s in engine.sites.values() if s.code is chosen.__code__ and s.offset >= 0]
+    assert len(sites) == 2 and all(len(s.regions) == 1 for s in sites)

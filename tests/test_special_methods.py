@@ -79,6 +79,46 @@ def arithmetic() -> Any:
     return total.x, total.y, seen, step[0]
 
 
+class Grid:
+    """Subscripts that are tuples: they exist only as their parts until somebody looks."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.cells: list[Any] = [0.5] * (width * width)
+        self.last: Any = None
+
+    def place(self, x: int, y: int) -> int:
+        if 0 <= x < self.width:
+            return y * self.width + x
+        raise IndexError(x)
+
+    def __getitem__(self, at: Any) -> Any:
+        x, y = at
+        return self.cells[self.place(x, y)]
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        (x, y) = at
+        self.cells[self.place(x, y)] = value
+        if x == y:
+            self.last = at
+
+
+def subscripts() -> Any:
+    grid, out = Grid(8), []
+    for k in range(160):
+        x, y = k % 8, k // 8 % 8
+        grid[x, y] = grid[7 - x, y] * 0.5 + k
+        key = [x], (y, y)
+        grid[key[0][0], key[1][1]] += 1
+        try:
+            grid[x + k // 150, y] = out
+            out.append(grid[x + k // 140 * 2, y])
+        except IndexError as error:
+            out.append((error.args, sys.exc_info()[2].tb_next.tb_next.tb_lineno))  # type: ignore[union-attr]
+        grid[x, y] = k
+    return out[::7], grid.last, sum(grid.cells)
+
+
 def asked_in_turn() -> Any:
     """NotImplemented, at first never, then now and again: the other operand is asked, or the error is the interpreter's."""
     out: list[Any] = []
@@ -366,7 +406,7 @@ def at(left: Any, right: Any) -> Any:
     return [left @ right for _ in range(3)][-1]
 
 
-PROGRAMS = [both_ways, arithmetic, asked_in_turn, raising, changing, looked_at, ends, nested, truths, mixed_numbers]
+PROGRAMS = [both_ways, arithmetic, subscripts, asked_in_turn, raising, changing, looked_at, ends, nested, truths, mixed_numbers]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)

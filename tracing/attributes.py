@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 from ..abi import instances
 from ..optimizer.ir import Value
+from ..optimizer.ops.objects import ITSELF
 from ..records import dataclass
 from . import mappings
-from .methods import ABSENT, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_static, lookup, lookup_behind, mro
+from .methods import ABSENT, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_data, is_static, lookup, lookup_behind, mro
 from .values import AV, FOREVER, HEAP, OWNED, Const, Iterator, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
@@ -62,11 +63,9 @@ def settled(t: Translator, found: object) -> bool:
 def locate(kind: type, name: str) -> Place | None:
     """What the name means for instances of the type, if what the class has is `settled`; None for what has no native form."""
     found = lookup(kind, name)
-    if found is not ABSENT:
-        described = type(found)
-        if lookup(described, "__set__") is not ABSENT or lookup(described, "__delete__") is not ABSENT:
-            offset = instances.member_offset(found, kind)
-            return Place(kind, True, offset) if offset > 0 else None
+    if is_data(found):
+        offset = instances.member_offset(found, kind)
+        return Place(kind, True, offset) if offset > 0 else None
     names = instances.shared_names(kind)
     if names is None:
         if instances.has_managed_dict(kind):
@@ -150,7 +149,7 @@ def get_property(t: Translator, obj: Obj, found: object) -> bool:
 def load_of_class(t: Translator, kind: type, name: str, as_method: bool) -> bool:
     """An attribute of a class that is known, as far as the class itself or a base has it and it is no descriptor with a say."""
     found = lookup(kind, name)
-    if found is ABSENT or lookup(type, name) is not ABSENT or not t.watch_type(kind):
+    if found is ABSENT or is_data(lookup(type, name)) or not t.watch_type(kind):
         return False
     if type(found) is classmethod and as_method and type(found.__func__) is FunctionType:
         unchanged(t, found, found.__func__)
@@ -161,7 +160,7 @@ def load_of_class(t: Translator, kind: type, name: str, as_method: bool) -> bool
     if type(found) is staticmethod:
         value = found.__func__
         unchanged(t, found, value)
-    elif type(found) is not FunctionType and (lookup(type(found), "__get__") is not ABSENT or not settled(t, found)):
+    elif type(found) not in ITSELF and (lookup(type(found), "__get__") is not ABSENT or not settled(t, found)):
         return False
     t.constants[id(value)] = value
     t.pop()

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ..abi import instances
 from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_TEMPS, NONE, OPERANDS, OPERATOR, Answer
 from ..optimizer.ir import Slot, State
-from . import names
+from . import (
+    intrinsics_classes,  # noqa: F401  (fills the table)
+    names,
+)
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
 from .code_flags import GENERATORS, VARIADIC
@@ -271,10 +274,11 @@ def is_large(t: Translator, target: DirectTarget) -> bool:
 
 
 def argument_kinds(t: Translator, func: FunctionType, args: list[AV]) -> tuple[type, ...] | None:
-    """The types of a call's arguments, those of defaults included: known, or seen. None where some are not known, or it is no
-    call that comes out."""
+    """The types of a call's arguments, those of defaults included: known, or seen (ANY where several were). None where some are not
+    known, or it is no call that comes out."""
     first = t.expected_operands() - len(args)
-    kinds = [known_kind(t, av, t.expected(first + k)) for k, av in enumerate(args)]
+    seen = [t.expected(first + k) for k in range(len(args))]
+    kinds = [known_kind(t, av, s) or (ANY if s and isinstance(av, Obj) else None) for av, s in zip(args, seen, strict=True)]
     defaults = func.__defaults__ or ()
     missing = func.__code__.co_argcount - len(args)
     if not 0 <= missing <= len(defaults):
@@ -360,13 +364,15 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
         number = t.number(av) if repr_ != "o" else None
         if repr_ != "o" and number is None:
             return False  # an int beyond 64 bits
-        if repr_ == "o" and not (isinstance(av, Const) or isinstance(av, Obj) and av.owner.kind in (*LENDERS, "owned")):
+        if repr_ == "o" and not (isinstance(av, Const | Num | Tup) or isinstance(av, Obj) and av.owner.kind in (*LENDERS, "heap", "owned")):
             return False
+        if isinstance(av, Tup):
+            t.reject_hidden(av)
         numbers.append(number)
         if number is not None:
             spent.append(av)
-    objects = [av for number, av in zip(numbers, given, strict=True) if number is None and isinstance(av, Obj)]
-    if len([av for av in objects if target.opens or av.owner is OWNED]) > MOST_TEMPS:
+    objects = [av for number, av in zip(numbers, given, strict=True) if number is None and not isinstance(av, Const)]
+    if len([av for av in objects if target.opens or not isinstance(av, Obj) or av.owner in (OWNED, HEAP)]) > MOST_TEMPS:
         return False
     if target is own:
         t.calls_itself = True
@@ -380,8 +386,9 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
     if target.opens:
         t.begin_opaque()
     t.promote_heap()
-    values = [number.value if number is not None else t.boxed(av) for number, av in zip(numbers, given, strict=True)]
-    temps = [av for av in objects if av.owner is OWNED]
+    made = {id(av): Obj(t.owned_value(av), t.type_of(av), OWNED) for av in objects if not isinstance(av, Obj)}
+    values = [number.value if number is not None else t.boxed(made.get(id(av), av)) for number, av in zip(numbers, given, strict=True)]
+    temps = [one for av in objects if isinstance(one := made.get(id(av), av), Obj) and one.owner is OWNED]
     for av in spent:
         t.drop(av)
     frame = t.frame
@@ -392,11 +399,11 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
     frame.answer = f"temps{len(temps)}" if temps else "value"
     state = t.suspended_state()
     frame.call = None
-    made = t.emit(f"direct.call_{target.signature.result}", *values, imm=imm, state=state)
+    answer = t.emit(f"direct.call_{target.signature.result}", *values, imm=imm, state=state)
     del frame.stack[len(frame.stack) - len(temps) :]
     if target is not own:
         t.targets.append(target)
-    result = Num(made) if target.signature.result != "o" else Obj(made, None, OWNED)
+    result = Num(answer) if target.signature.result != "o" else Obj(answer, None, OWNED)
     drop_temps(t, temps, result)
     frame.answer = "value"
     t.push(result)
@@ -426,18 +433,18 @@ def return_directly(t: Translator, result: AV, on_stack: bool) -> None:
     (anything else as an object, by the way of those that leave)."""
     wanted = t.graph.signature.result if t.graph.signature is not None else "o"
     number = t.number(result, {TYPE_OF[wanted]}) if wanted != "o" else None
-    t.drop_check(*t.frame.locals)
     if number is not None:
         t.drop_check(result)
-    t.promote(lambda o: o.owner.kind == "local")
+    unsafe = any(o.type not in safe_types() for av in t.frame.locals for o in owned_parts(av))
+    t.promote_owned_by(0)
+    own_result(t, result, 0, unsafe)
+    drop_locals(t)
     if number is not None:
         slot = t.slot(Num(number.value))
         t.drop(result)
     else:
         t.reject_hidden(result)
         slot = Slot("steal", (t.owned_value(result),))
-    for av in t.frame.locals:
-        t.drop(av)
     t.current.exit(State("return", (), "return", slot))
     t.block = None
 

@@ -120,6 +120,8 @@ def delete_subscript(t: Translator, ins: Ins) -> None:
         t.drop(key)
         t.drop(container)
         return
+    if kind is dict and mappings.remove(t, container, key):
+        return
     t.opaque_status("PyObject_DelItem", [t.peek(2), t.peek(1)], npop=2)
     t.end_opaque()
 
@@ -286,6 +288,10 @@ def contains(t: Translator, item: AV, container: AV) -> Value | None:
     if known_kind(t, container, t.expected(1)) is dict:
         value = mappings.find(t, container, item, 0)
         return t.emit("bool.not", t.emit("obj.is_null", value)) if value is not None else None
+    where = known_kind(t, container, t.expected(1))
+    if where in (set, frozenset) and mappings.may_tell(t, item, 0):
+        t.ensure_type(container, where)  # type: ignore[arg-type]
+        return mappings.member(t, container, item, 0)
     return None
 
 

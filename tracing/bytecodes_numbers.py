@@ -485,7 +485,9 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
 
 
 def identity_of(t: Translator, av: AV) -> Value | None:
-    """The object itself, where there is one: references, and numbers whose box is still in the local they came from."""
+    """The object itself, where there is one: references, constants, and numbers whose box is still in the local they came from."""
+    if isinstance(av, Const) and type(av.obj) not in (int, float, complex):
+        return t.const_o(av.obj)
     if isinstance(av, Num) and t.is_home(av):
         return names.load(t, av.home)
     return av.value if isinstance(av, Obj) else None

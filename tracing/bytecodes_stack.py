@@ -104,11 +104,12 @@ def load_fast_and_clear(t: Translator, ins: Ins) -> None:
     t.push(av)
 
 
-def store_check(t: Translator, slot: int, depth: int = -1) -> None:
-    """Make sure that overwriting the local runs no code; leaves before the bytecode otherwise."""
+def store_check(t: Translator, slot: int, depth: int = -1, alone: bool = True) -> None:
+    """Make sure that overwriting the local runs no code; leaves before the bytecode otherwise. `alone`: nothing else is dropped
+    before that."""
     old = fetch(t, slot, t.frames[depth])
     if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
-        t.guard(t.emit("obj.drop_is_safe", old.value))
+        t.guard(t.emit("obj.ends_safely" if alone else "obj.drop_is_safe", old.value))
     elif not isinstance(old, Obj):
         t.drop_check(old)
 
@@ -198,8 +199,8 @@ def store_fast_store_fast(t: Translator, ins: Ins) -> None:
     root = t.in_real_frame()
     prepare_stored(t, 1, root)
     prepare_stored(t, 2, root)
-    store_check(t, first)
-    store_check(t, second)
+    store_check(t, first, alone=False)
+    store_check(t, second, alone=False)
     store_local(t, first, t.pop())
     store_local(t, second, t.pop())
 

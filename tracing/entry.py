@@ -112,12 +112,14 @@ def enter(t: Translator) -> None:
         t.emit("guard", is_same, imm=(True,), state=mismatch())
     names.check_own_table(t, mismatch())
     used = used_slots(t)
+    live = info.live.get(info.real(entry.offset), frozenset())
+    dead = frozenset(range(info.nlocalsplus)) - live if not entry.function_door else frozenset()
     for k, kind in enumerate(entry.locals):
         is_name = k >= info.nlocalsplus
         if is_name and (t.names is None or k not in t.names.words) or entry.function_door and kind is None:
             frame.locals[k] = Null()  # the door made the frame: what is no parameter is unbound. A name has no value yet
         else:
-            frame.locals[k] = load_local(t, k, kind) if k in used else InFrame()
+            frame.locals[k] = load_local(t, k, kind, k in dead) if k in used else InFrame()
     stack: list[AV] = []
     for depth, kind in enumerate(entry.stack):
         stack.append(load_stack(t, depth, kind))
@@ -256,8 +258,9 @@ def used_slots(t: Translator) -> set[int]:
     return used
 
 
-def load_local(t: Translator, slot: int, kind: object) -> AV:
-    """A local with its recorded type checked, if it is no class's. Its box stays in the frame, which goes on owning it."""
+def load_local(t: Translator, slot: int, kind: object, dead: bool) -> AV:
+    """A local with its recorded type checked, if it is no class's, and the code is going to look at it. Its box stays in the frame,
+    which goes on owning it."""
     names.check_slot(t, slot, mismatch())
     value = names.load(t, slot)
     if kind is None:
@@ -270,10 +273,10 @@ def load_local(t: Translator, slot: int, kind: object) -> AV:
         return Num(t.emit("obj.unbox_float", value, state=mismatch()))
     if kind is bool:
         return Num(t.emit("obj.unbox_bool", value, state=mismatch()))
-    if kind is type(None):
+    if kind is type(None) and not dead:
         t.emit("guard", t.emit("obj.is", value, t.const_o(None)), imm=(True,), state=mismatch())
         return Const(None)
-    if not is_static(kind):
+    if dead or not is_static(kind):
         # One region for all classes: where the loop looks at the object it finds out, and what does not change is hoisted.
         t.emit("guard", t.emit("obj.is_null", value), imm=(False,), state=mismatch())
         if names.word_of(t, slot):

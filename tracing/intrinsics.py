@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from ..optimizer.ir import Value
 from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, identity_of, known_kind, length_of, truth
 from .indices import checked_index
-from .methods import inherits, is_static
-from .values import AV, HEAP, OWNED, Const, Num, Obj, Range, Tup
+from .values import AV, OWNED, Const, Num, Obj, Range, Tup
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -150,42 +149,6 @@ def pow_(t: Translator, args: list[AV]) -> AV | None:
     return Num(result) if result is not None else None
 
 
-@intrinsic(isinstance)
-def isinstance_(t: Translator, args: list[AV]) -> AV | None:
-    """Decided where the type is known and the classes take no part in the decision."""
-    classes = class_list(args[1]) if len(args) == 2 else None
-    if classes is None:
-        return None
-    kind = t.specialise(args[0], t.expected(t.expected_operands() - 2))
-    if kind is None:
-        return None
-    if any(issubclass(kind, c) for c in classes):
-        return Const(True)
-    # Of others the object's `__class__` is asked for.
-    plain = kind in PLAIN_KINDS or not is_static(kind) and inherits(t, kind, "__class__", "__getattribute__")
-    return Const(False) if plain else None
-
-
-PLAIN_KINDS = frozenset({int, float, bool, complex, str, bytes, list, tuple, dict, set, frozenset, range, type(None)})
-"""Types that nobody can change: their instances are what they are."""
-
-
-def class_list(av: AV) -> list[type] | None:
-    """The classes of isinstance's second argument, or None where one of them may have a say of its own."""
-    if isinstance(av, Tup):
-        parts = [class_list(item) for item in av.items]
-    elif isinstance(av, Const) and type(av.obj) is tuple:
-        parts = [class_list(Const(item)) for item in av.obj]
-    else:
-        return [av.obj] if isinstance(av, Const) and type(av.obj) is type else None
-    found: list[type] = []
-    for part in parts:
-        if part is None:
-            return None
-        found += part
-    return found
-
-
 @intrinsic(operator.index)
 def index(t: Translator, args: list[AV]) -> AV | None:
     ns = numbers(t, args) if len(args) == 1 else None
@@ -196,17 +159,6 @@ def index(t: Translator, args: list[AV]) -> AV | None:
 def object_init(t: Translator, args: list[AV]) -> AV | None:
     """Without arguments it does nothing."""
     return Const(None) if len(args) == 1 else None
-
-
-@intrinsic(type)
-def type_(t: Translator, args: list[AV]) -> AV | None:
-    if len(args) != 1:
-        return None
-    kinds = t.expected(t.expected_operands() - 1)
-    kind = t.type_of(args[0]) or (t.specialise(args[0], kinds) if kinds <= PLAIN_KINDS else None)
-    if kind in PLAIN_KINDS:
-        return Const(kind)
-    return Obj(t.emit("field.o", args[0].value, imm=("OB_TYPE",)), None, HEAP) if isinstance(args[0], Obj) else None
 
 
 @intrinsic(id)

@@ -1,6 +1,7 @@
-"""Dicts: items by exact strings and ints, which are looked up without a frame (`optimizer/ops/dicts.py`).
+"""Dicts and sets: items by keys that are told from others without running code, so that no frame is needed (`optimizer/ops/dicts.py`).
 
-Keys of other types, and dicts where the lookup cannot tell, are left to the generic operation or to the interpreter.
+Strings and ints have lookups of their own. Keys that were seen to be of other types, and dicts and sets where the lookup cannot tell,
+are left to the generic operation or to the interpreter.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
+from ..optimizer.ops.dicts import kind_tells
 from . import names
 from .bytecodes_numbers import as_int, done_or_again, known_kind, lent
 from .intrinsics import method
-from .values import AV, HEAP, OWNED, Const, Iterator, Obj
+from .values import AV, HEAP, OWNED, Const, Iterator, Num, Obj, Tup
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -29,7 +31,10 @@ def look_up(t: Translator, what: str, mapping: AV, key: AV, position: int) -> Va
     kind = known_kind(t, key, t.expected(position))
     number = t.number(key, {int}) if kind is int else None
     if kind is not str and number is None:
-        return None
+        if not may_tell(t, key, position):
+            return None
+        t.ensure_type(mapping, dict)
+        return with_key(t, f"dict.{what}_key", mapping, key)
     t.ensure_type(mapping, dict)
     if number is None:
         t.ensure_type(key, str)
@@ -38,6 +43,37 @@ def look_up(t: Translator, what: str, mapping: AV, key: AV, position: int) -> Va
     if number is not None:
         return t.emit(f"dict.{what}_int", base, as_int(t, number))
     return t.emit(f"dict.{what}_text", base, t.boxed(key))
+
+
+def with_key(t: Translator, operation: str, container: AV, key: AV) -> Value:
+    """The lookup of a key that has to be an object."""
+    names.sync(t)
+    base = t.boxed(container)
+    values, temps = lent(t, [key])
+    found, effect = t.emit(operation, base, *values), t.effect
+    for temp in temps:
+        t.emit("obj.drop", temp)
+    t.effect = effect  # the end of a box is none that anybody sees
+    return found
+
+
+def may_tell(t: Translator, key: AV, position: int) -> bool:
+    """Whether the key is told from others without running code, as far as it is known, or was seen."""
+    if isinstance(key, Tup):
+        return all(may_tell(t, item, -1) for item in key.items)
+    kind = t.type_of(key)
+    kinds = {kind} if kind is not None else t.expected(position)
+    if not isinstance(key, Obj | Const | Num) or not kinds and position >= 0:
+        return False
+    return all(isinstance(one, type) and kind_tells(one) for one in kinds)
+
+
+def member(t: Translator, container: AV, item: AV, position: int) -> Value | None:
+    """Whether a set of known type has the item (operand `position`); None where that is not looked up here."""
+    if not may_tell(t, item, position):
+        return None
+    found = told(t, with_key(t, "set.has", container, item))
+    return t.emit("int.ne", found, t.const_i(0))
 
 
 def told(t: Translator, found: Value) -> Value:
@@ -119,6 +155,73 @@ def put(t: Translator, base: Value, where: Value, key: AV, value: AV, others: li
     values, temps = lent(t, [key, value])
     done_or_again(t, t.emit("dict.put", base, where, *values), temps)
     t.effect = True  # the value itself goes to nobody else
+
+
+def remove(t: Translator, mapping: AV, key: AV) -> bool:
+    """del mapping[key], the two on top of the stack. Leaves where there is nothing, or its end would run code."""
+    where = look_up(t, "place", mapping, key, 1)
+    if where is None:
+        return False
+    base = t.boxed(mapping)
+    t.guard(t.emit("int.eq", told(t, where), t.const_i(0)), False)
+    t.guard(t.emit("dict.unwatched", base))
+    held = t.emit("dict.at", where)
+    t.guard(t.emit("obj.drop_is_safe", held))
+    t.drop_check(mapping, key)
+    t.promote_heap()
+    values, temps = lent(t, [key])
+    t.emit("dict.remove", base, *values)
+    t.pop()
+    t.pop()
+    for temp in temps:
+        t.emit("obj.drop", temp)
+    t.drop(key)
+    t.drop(mapping)
+    return True
+
+
+@method(set.add)
+def add(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    return change(t, args, operands, "set.add")
+
+
+@method(set.discard)
+def discard(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    return change(t, args, operands, "set.discard")
+
+
+@method(set.remove)
+def remove_item(t: Translator, args: list[AV], operands: list[AV]) -> bool:
+    """Of what is there."""
+    return change(t, args, operands, "set.discard", needed=True)
+
+
+def change(t: Translator, args: list[AV], operands: list[AV], operation: str, needed: bool = False) -> bool:
+    """A method of sets with one argument, which puts it in or takes it out: what goes is held by the argument as well, or holds nothing
+    that could notice. `needed`: it is left to the interpreter where the set does not have it."""
+    if len(args) != 2 or t.type_of(args[0]) is not set or not isinstance(args[0], Obj):
+        return False
+    target, item = args
+    found = member(t, target, item, t.expected_operands() - 1)
+    if found is None:
+        return False
+    if needed:
+        t.guard(found)
+    t.drop_check(*args)
+    t.promote_heap()
+    values, temps = lent(t, [item])
+    done = t.emit(operation, t.boxed(target), *values)
+    if operation == "set.add":
+        done_or_again(t, done, temps)
+    else:
+        for temp in temps:
+            t.emit("obj.drop", temp)
+    t.effect = True
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    for av in reversed(args):
+        t.drop(av)
+    t.push(Const(None))
+    return True
 
 
 def find_name(t: Translator, base: Value, name: str) -> Value:

@@ -66,6 +66,12 @@ def wrapped(held: object) -> tuple[object, ...]:
     return (held.__func__,) if isinstance(held, classmethod | staticmethod) else (held,)
 
 
+def is_data(found: object) -> bool:
+    """Whether it is a descriptor that goes before what an instance has of its own (of a class: before what its bases have)."""
+    kind = type(found)
+    return found is not ABSENT and (lookup(kind, "__set__") is not ABSENT or lookup(kind, "__delete__") is not ABSENT)
+
+
 def is_static(kind: type) -> bool:
     """Whether nothing about the type can change, because C code made it at the start."""
     return not _FLAGS(kind) & HEAP_TYPE

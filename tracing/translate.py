@@ -1078,12 +1078,12 @@ class Translator:
                         av.dirty = True
 
     def forget_dead(self, frame: Frame, offset: int) -> None:
-        """Locals that will be assigned before they are looked at again: what classes they are of does not matter at a join."""
+        """Locals that will be assigned before they are looked at again: what they are, if no numbers, does not matter at a join."""
         live = frame.info.live.get(frame.info.real(offset))
         if live is None:
             return
         for k, av in enumerate(frame.locals[: frame.info.nlocalsplus]):
-            if k not in live and isinstance(av, Obj) and av.type is not None and not is_static(av.type):
+            if k not in live and isinstance(av, Obj) and av.type not in NUMBERS:
                 av.type = None
 
     def context(self) -> Context:

@@ -15,6 +15,7 @@ from ...abi.memory import OTHER_TOOLS
 from ...optimizer.ir import Op
 from .lower_base import NONNULL, UNLIKELY, Emitter, lowering
 from .lower_objects import drop_text, incref_text, mortality, shared_text, unshared_text
+from .runtime_state import PATIENCE
 
 
 @lowering("guard")
@@ -285,7 +286,13 @@ def asks_for_attention(e: Emitter) -> str:
     if LAYOUT.EVAL_BREAKER_IN_INTERP:
         field = e.at_entry(f"getelementptr i8, ptr %tstatep, i64 {LAYOUT.TS_INTERP}")
         base = e.at_entry(f"load ptr, ptr {field}, align 8")
-    asked = e.let(f"icmp ne {type_} {e.load_volatile(type_, base, LAYOUT.EVAL_BREAKER_OFFSET)}, 0")
+    wishes = e.load_volatile(type_, base, LAYOUT.EVAL_BREAKER_OFFSET)
+    asked = e.let(f"icmp ne {type_} {wishes}, 0")
+    if LAYOUT.COLLECTION_ASKED:
+        with e.when(asked, UNLIKELY) as arm:
+            more = e.let(f"icmp ne {type_} {wishes}, {LAYOUT.COLLECTION_ASKED}")
+            now = e.let(f"or i1 {more}, {collection_is_due(e)}")
+        asked = arm.phi("i1", now, "false")
     if not e.options.ticks:
         return asked
     cell, first = e.data("ticks", 0), len(e.lines)
@@ -294,6 +301,15 @@ def asks_for_attention(e: Emitter) -> str:
     late = e.let(f"icmp slt i64 {left}, 0")
     e.lines[first:] = [line + TICK for line in e.lines[first:]]
     return e.let(f"or i1 {asked}, {late}{LAST_TICK}")
+
+
+def collection_is_due(e: Emitter) -> str:
+    """Count a poll at which a garbage collection is asked for; true each time that it has waited for long enough."""
+    cell = e.data("put_off", 0)
+    left = e.let(f"sub i64 {e.load('i64', cell, 0, 'cell')}, 1")
+    due = e.let(f"icmp sle i64 {left}, 0")
+    e.store("i64", e.let(f"select i1 {due}, i64 {PATIENCE}, i64 {left}"), cell, 0, "cell")
+    return due
 
 
 TICK, LAST_TICK = " ; tick", " ; last tick"

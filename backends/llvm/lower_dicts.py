@@ -1,4 +1,4 @@
-"""Dicts: the lookups are routines of the runtime that only read, displays a function of the module."""
+"""Dicts and sets: the lookups are routines of the runtime that only read, displays a function of the module."""
 
 from __future__ import annotations
 
@@ -75,6 +75,39 @@ def place_text(e: Emitter, op: Op, o: str, key: str) -> str:
 @lowering("dict.place_int")
 def place_int(e: Emitter, op: Op, o: str, key: str) -> str:
     return e.let(f"call i64 {e.routine('jc_place_int', 'i64', 'ptr, i64')}(ptr {o}, i64 {key}) memory(read)")
+
+
+@lowering("dict.find_key")
+def find_key(e: Emitter, op: Op, o: str, key: str) -> str:
+    routine = e.routine("jc_find_key", "i64", "ptr, ptr")
+    return e.let(f"inttoptr i64 {e.let(f'call i64 {routine}(ptr {o}, ptr {key}) memory(read)')} to ptr")
+
+
+@lowering("dict.place_key")
+def place_key(e: Emitter, op: Op, o: str, key: str) -> str:
+    return e.let(f"call i64 {e.routine('jc_place_key', 'i64', 'ptr, ptr')}(ptr {o}, ptr {key}) memory(read)")
+
+
+@lowering("set.has")
+def set_has(e: Emitter, op: Op, o: str, key: str) -> str:
+    return e.let(f"call i64 {e.routine('jc_set_has', 'i64', 'ptr, ptr')}(ptr {o}, ptr {key}) memory(read)")
+
+
+@lowering("dict.remove")
+def remove(e: Emitter, op: Op, o: str, key: str) -> None:
+    e.do(f"call i32 {e.function('PyDict_DelItem', 'i32', 'ptr, ptr')}(ptr {o}, ptr {key})")
+
+
+@lowering("set.discard")
+def set_discard(e: Emitter, op: Op, o: str, key: str) -> None:
+    e.do(f"call i32 {e.function('PySet_Discard', 'i32', 'ptr, ptr')}(ptr {o}, ptr {key})")
+
+
+@lowering("set.add")
+def set_add(e: Emitter, op: Op, o: str, key: str) -> str:
+    status = e.let(f"call i32 {e.function('PySet_Add', 'i32', 'ptr, ptr')}(ptr {o}, ptr {key})")
+    forget_error(e, e.let(f"icmp slt i32 {status}, 0"))
+    return e.let(f"sext i32 {status} to i64")
 
 
 @lowering("dict.at")

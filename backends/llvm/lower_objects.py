@@ -58,6 +58,18 @@ def type_is(e: Emitter, op: Op, o: str) -> str:
     return type_equals(e, o, e.object(op.imm[0]))
 
 
+@lowering("type.is_below")
+def is_below(e: Emitter, op: Op, kind: str, other: str) -> str:
+    below = e.let(f"call i32 {e.function('PyType_IsSubtype', 'i32', 'ptr, ptr')}(ptr {kind}, ptr {other}) memory(read)")
+    return e.let(f"icmp ne i32 {below}, 0")
+
+
+@lowering("type.find")
+def type_find(e: Emitter, op: Op, kind: str, name: str) -> str:
+    found = e.let(f"call i64 {e.routine('jc_type_find', 'i64', 'ptr, ptr')}(ptr {kind}, ptr {name})")
+    return e.let(f"inttoptr i64 {found} to ptr")
+
+
 @lowering("obj.unbox_int")
 def unbox_int(e: Emitter, op: Op, o: str) -> str:
     return int_text(e, op, o, exact_type)

@@ -63,6 +63,7 @@ SIGNATURES: dict[str, str] = {
     "PyObject_GetIter": "pp",
     "PyObject_Hash": "lp",
     "PyObject_IsTrue": "ip",
+    "PyObject_RichCompareBool": "ippi",
     "PyObject_Vectorcall": "ppllp",
     "PyThreadState_Get": "p",
     "PyTuple_New": "pl",

@@ -1,8 +1,9 @@
-"""Lookups in dicts, for keys whose hash and equality are known to run no code: exact strings, and ints of one word.
+"""Lookups in dicts and sets, for keys whose hash and equality are known to run no code: exact strings, ints of one word, and what
+`tells` says it of.
 
 CPython's own lookup may call `__eq__` of a key in the table that has the same hash, so calling it needs a true frame. This one looks at
 the table itself (Objects/dictobject.c and pycore_dict.h: open addressing with perturbation, indices of one to eight bytes, entries behind
-them) and, where such a key comes up, says that it cannot tell.
+them; Objects/setobject.c: entries looked at in runs of ten) and, where such a key comes up, says that it cannot tell.
 """
 
 # ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
@@ -11,10 +12,13 @@ them) and, where such a key comes up, says that it cannot tell.
 from __future__ import annotations
 
 from ...abi import LAYOUT
-from ...optimizer.ops.dicts import INT_HASH_END
+from ...optimizer.ops.dicts import INT_HASH_END, TELLS_DEEP
 from .lowlevel import alloca, c, ld8, ld16, ld32, ld64, native, st64
 from .runtime_objects import is_atom, long_value
 from .runtime_state import drop, take
+
+LINEAR_PROBES = 9  # of sets
+EQUAL = 2  # Py_EQ
 
 
 @native
@@ -27,6 +31,12 @@ def find_text(mapping, key):
 def find_int(mapping, n):
     """The same under an int."""
     return held(place_int(mapping, n))
+
+
+@native
+def find_key(mapping, key):
+    """The same under any object."""
+    return held(place_key(mapping, key))
 
 
 @native(inline=True)
@@ -58,6 +68,84 @@ def place_int(mapping, n):
 
 
 @native
+def place_key(mapping, key):
+    """The same for any object."""
+    if tells(key, TELLS_DEEP) == 0:
+        return -1
+    return find(mapping, c.PyObject_Hash(key), key, 0)
+
+
+@native
+def tells(key, depth):
+    """Whether it is told from others without running code (optimizer/ops/dicts.py)."""
+    if is_atom(key):
+        return 1
+    kind = ld64(key + LAYOUT.OB_TYPE)
+    hash = ld64(kind + LAYOUT.TYPE_HASH)
+    compare = ld64(kind + LAYOUT.TYPE_COMPARE)
+    if compare == ld64(c.PyBaseObject_Type + LAYOUT.TYPE_COMPARE):
+        return hash == ld64(c.PyBaseObject_Type + LAYOUT.TYPE_HASH)
+    if compare != ld64(c.PyTuple_Type + LAYOUT.TYPE_COMPARE) or hash != ld64(c.PyTuple_Type + LAYOUT.TYPE_HASH):
+        return 0
+    if depth == 0:
+        return 0
+    at = key + LAYOUT.TUPLE_ITEMS
+    end = at + 8 * ld64(key + LAYOUT.OB_SIZE)
+    while at < end:
+        if tells(ld64(at), depth - 1) == 0:
+            return 0
+        at += 8
+    return 1
+
+
+@native
+def same(found, key):
+    """Whether what has the hash of a key that tells is equal to it; -1 where that cannot be told."""
+    kind = ld64(key + LAYOUT.OB_TYPE)
+    if ld64(found + LAYOUT.OB_TYPE) != kind or tells(found, TELLS_DEEP) == 0:
+        return -1
+    if kind == c.PyUnicode_Type:
+        return c.PyUnicode_Compare(found, key) == 0
+    result = c.PyObject_RichCompareBool(found, key, EQUAL)
+    if result < 0:
+        c.PyErr_Clear()
+    return result
+
+
+@native
+def set_has(table, key):
+    """Whether an exact set or frozenset has an object; -1 where it cannot be told."""
+    if tells(key, TELLS_DEEP) == 0:
+        return -1
+    hash = c.PyObject_Hash(key)
+    mask = ld64(table + LAYOUT.SET_MASK)
+    entries = ld64(table + LAYOUT.SET_TABLE)
+    perturb = hash
+    at = hash & mask
+    while 1:
+        entry = entries + 16 * at
+        left = 0
+        if at + LINEAR_PROBES <= mask:
+            left = LINEAR_PROBES
+        while left >= 0:
+            found = ld64(entry)
+            if found == key:
+                return 1
+            found_hash = ld64(entry + 8)
+            if found == 0 and found_hash == 0:
+                return 0
+            # What was taken out has left its place to something of hash -1, which nothing else has.
+            if found_hash == hash:
+                answer = same(found, key)
+                if answer != 0:
+                    return answer
+            entry += 16
+            left -= 1
+        perturb = (perturb >> 5) & ((1 << 59) - 1)
+        at = (at * 5 + 1 + perturb) & mask
+
+
+@native
 def put(mapping, place, key, value):
     """Store a value under a key that was found at that place, or not (0). -1 with an exception set where that fails."""
     # An untracked dict has to be made known to the garbage collector when it gets what can be part of a cycle.
@@ -71,7 +159,7 @@ def put(mapping, place, key, value):
 
 @native
 def find(mapping, hash, key, n):
-    """`key` is the str, or 0 where the int `n` is looked for."""
+    """`key` is one that tells, or 0 where the int `n` is looked for."""
     keys = ld64(mapping + LAYOUT.DICT_KEYS)
     kind = ld8(keys + LAYOUT.KEYS_KIND)
     if kind == LAYOUT.KEYS_SPLIT:
@@ -115,9 +203,10 @@ def find(mapping, hash, key, n):
                 return value
             if found_hash == hash:
                 if key:
-                    if ld64(found + LAYOUT.OB_TYPE) != c.PyUnicode_Type:
+                    answer = same(found, key)
+                    if answer < 0:
                         return -1
-                    if c.PyUnicode_Compare(found, key) == 0:
+                    if answer:
                         return value
                 else:
                     if ld64(found + LAYOUT.OB_TYPE) != c.PyLong_Type:

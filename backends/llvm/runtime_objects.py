@@ -9,14 +9,18 @@ Whether an end is harmless is found out by looking into what would end with it, 
 
 from __future__ import annotations
 
+from types import BuiltinMethodType, MethodType
+
 from ...abi import LAYOUT, instances
-from ...optimizer.ops.objects import COUNTED, DEPTH, LOOKED_INTO, TRIED
+from ...optimizer.ops.objects import CALLABLES, COUNTED, DEPTH, LOOKED_INTO, TRIED
 from . import runtime_state as S
 from .lowlevel import alloca, c, ld8, ld32, ld64, native, st64
 from .runtime_state import drop, take
 
 PLAIN_FLAGS = instances.plain_flags(LAYOUT)
 SET_WEAKREFS: int = set.__weakrefoffset__  # type: ignore[attr-defined]
+METHOD_WEAKREFS: int = CALLABLES[MethodType][0]
+CFUNCTION_WEAKREFS: int = CALLABLES[BuiltinMethodType][0]
 
 
 @native
@@ -58,13 +62,16 @@ def is_atom(obj):
 
 @native
 def parts_of(obj, size):
-    """Where a list, a tuple or an instance of a plain class has its references; their number is stored at `size`, -1 for others. (An
-    empty list has no items anywhere.)"""
+    """Where a list, a tuple, a bound method or an instance of a plain class has its references; their number is stored at `size`, -1
+    for others. (An empty list has no items anywhere.)"""
     kind = ld64(obj + LAYOUT.OB_TYPE)
     st64(size, -1)
     if kind == c.PyList_Type or kind == c.PyTuple_Type:
         st64(size, ld64(obj + LAYOUT.OB_SIZE))
         return ld64(obj + LAYOUT.LIST_ITEMS) if kind == c.PyList_Type else obj + LAYOUT.TUPLE_ITEMS
+    if kind == c.PyMethod_Type or kind == c.PyCFunction_Type:
+        st64(size, -1 if ld64(obj + (METHOD_WEAKREFS if kind == c.PyMethod_Type else CFUNCTION_WEAKREFS)) else 2)
+        return obj + (LAYOUT.METHOD_FUNC if kind == c.PyMethod_Type else LAYOUT.CFUNCTION_SELF)
     items = inline_values(obj, kind)
     if items:
         st64(size, ld64(ld64(kind + LAYOUT.TYPE_CACHED_KEYS) + LAYOUT.KEYS_COUNT))
@@ -260,6 +267,18 @@ def box_float(bits):
 def box_bool(value):
     """A reference to True or False."""
     return c._Py_TrueStruct if value else c._Py_FalseStruct
+
+
+@native
+def type_find(kind, name):
+    """What a class has under a name: borrowed, 0 for nothing, NotImplemented where that is not what one gets (optimizer/ops/objects.py)."""
+    found = c._PyType_Lookup(kind, name)
+    if found == 0:
+        return 0
+    described = ld64(found + LAYOUT.OB_TYPE)
+    if described == c.PyFunction_Type or described == c.PyWrapperDescr_Type or described == c.PyMethodDescr_Type:
+        return found
+    return c._Py_NotImplementedStruct if ld64(described + LAYOUT.TYPE_DESCR_GET) else found
 
 
 @native

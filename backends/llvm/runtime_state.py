@@ -80,9 +80,13 @@ INSTANCE_DEALLOC = 400  # how instances of classes written in Python end
 ANSWERS = 408  # the rows of optimizer/answers.py (see runtime_answers)
 OPERATOR_TEXT = 416  # C strings: what is said where no operand knows an operator,
 COMPARE_TEXT = 424  # or how to compare
+PUT_OFF = 432  # polls for which a garbage collection that is asked for can still wait
 SIGNALS = 448  # a sigset_t of 128 bytes: the signals that wait while a hook runs
 INIT_TEXT = 576  # 64 bytes: what is said where `__init__` has returned something
 STATE_BYTES = 640
+PATIENCE = 1000
+"""Polls (back edges and direct calls) for which native code goes on although a garbage collection is asked for: leaving costs as much as
+many of them, and where the interpreter gets its turn anyway it collects."""
 
 SIG_BLOCK = int(signal.SIG_BLOCK)
 SIG_SETMASK = int(signal.SIG_SETMASK)

@@ -8,6 +8,7 @@ without a call of Python code.
 from __future__ import annotations
 
 import ctypes
+import gc
 import operator
 import sys
 import threading
@@ -343,3 +344,9 @@ def _eval_breaker(p: Probe) -> None:
     ask = partial(add, symbol("PyErr_CheckSignals"), None)
     asked, after = list(map(operator.call, [ask, partial(getattr, view, "value")]))
     p.same("EVAL_BREAKER_MASK", asked == 0 and after & layout.EVAL_BREAKER_MASK != 0, True)
+    p.same("COLLECTION_ASKED", after & layout.COLLECTION_ASKED, 0)
+    enough = gc.get_threshold()[0] + 100
+    if layout.COLLECTION_ASKED and gc.isenabled() and 100 < enough < 20_000:
+        make: Any = partial(list, map(list, [()] * enough))
+        kept, after = list(map(operator.call, [make, partial(getattr, view, "value")]))
+        p.same("COLLECTION_ASKED", len(kept) == enough and after & layout.COLLECTION_ASKED != 0, True)

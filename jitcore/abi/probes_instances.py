@@ -114,6 +114,19 @@ def _lookups(p: Probe) -> None:
             p.same("KEYS_SIZE_BITS", found, (key, id(mapping[key])))
 
 
+@probe("lookups in sets")
+def _sets(p: Probe) -> None:
+    """Ints are where their hash says, in tables inside the set and out of it."""
+    layout = p.layout
+    for size in (4, 30, 300):
+        ints = list(range(size))
+        numbers = set(ints)
+        mask, table = p.word(id(numbers) + layout.SET_MASK), p.pointed(id(numbers), "SET_TABLE")
+        p.same("SET_MASK", mask & mask + 1 == 0 and size <= mask < 16 * size, True)
+        for number in (1, size // 2, size - 1):
+            p.same("SET_TABLE", (p.word(table + 16 * number), p.word(table + 16 * number + 8)), (id(ints[number]), number))
+
+
 @probe("watchers of dicts")
 def _watchers(p: Probe) -> None:
     def call(name: str, *args: Any) -> int:

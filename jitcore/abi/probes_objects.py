@@ -5,6 +5,7 @@ Values are chosen so that no two fields of one object hold the same word; a shif
 
 from __future__ import annotations
 
+import builtins
 import struct
 import sys
 from types import MethodType
@@ -203,6 +204,11 @@ def _cell(p: Probe) -> None:
     bound = MethodType(function, owner)
     p.word_is(id(bound), "METHOD_FUNC", id(function))
     p.word_is(id(bound), "METHOD_SELF", id(owner))
+    items: list[object] = []
+    for builtin, holder in ((items.append, items), (len, builtins)):
+        p.word_is(id(builtin), "CFUNCTION_SELF", id(holder))
+        name = p.word(id(builtin) + p.layout.CFUNCTION_SELF + 8)
+        p.same("CFUNCTION_SELF", name, id(builtin.__module__) if builtin.__module__ else 0)
 
 
 @probe("function")
@@ -282,6 +288,11 @@ def _type(p: Probe) -> None:
         p.word_is(id(each), "TYPE_FLAGS", each.__flags__)
         p.word_is(id(each), "TYPE_BASICSIZE", each.__basicsize__)
         p.word_is(id(each), "TYPE_DICTOFFSET", each.__dictoffset__ & 2**64 - 1)
+    for slot, place in (("tp_hash", "TYPE_HASH"), ("tp_richcompare", "TYPE_COMPARE"), ("tp_descr_get", "TYPE_DESCR_GET")):
+        # In the order of `typeslots.h`, which PyType_GetSlot looks up.
+        number = {"tp_descr_get": 54, "tp_hash": 59, "tp_richcompare": 67}[slot]
+        for each in (int, tuple, type(_made)):
+            p.word_is(id(each), place, _slot(each, number))
     versions = set()
     classes = [type("Fresh", (_Versioned,), {}) for _ in range(4)]
     for each in classes:
@@ -291,6 +302,14 @@ def _type(p: Probe) -> None:
     for each in classes:
         each.attribute = 2  # and changing it takes that away
         p.half_is(id(each), "TYPE_VERSION_TAG", 0)
+
+
+def _slot(kind: type, number: int) -> int:
+    """What CPython itself says is in that slot of a type."""
+    import ctypes
+
+    get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_int)(("PyType_GetSlot", ctypes.pythonapi))
+    return get(kind, number) or 0
 
 
 class _Versioned:

@@ -1,8 +1,11 @@
-"""Dicts: lookups that run no code, and stores to keys that such a lookup has dealt with.
+"""Dicts and sets: lookups that run no code, and stores to keys that such a lookup has dealt with.
 
 A lookup gives a borrowed reference, NULL where the dict has no such key, and NotImplemented where it cannot be told without running
-code: a key of another type has the same hash, or the dict shows an instance's inline values. For a store it gives the place where
-the reference is.
+code: the key, or one with the same hash, has a `__hash__` or `__eq__` of its own, or the dict shows an instance's inline values. For
+a store it gives the place where the reference is; of sets, whether they have the item.
+
+Keys that can be told apart by themselves (`tells`) are strings and numbers, what equals nothing but itself (classes, functions,
+instances of most classes), and tuples of such.
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ from typing import Any
 
 from ...abi import LAYOUT, memory
 from ..registry import op
+from .lists import ATOMS
 
+TELLS_DEEP = 3
+"""Tuples within each other that are looked into."""
 INT_HASH_END = (1 << 61) - 1
 """`sys.hash_info.modulus`: smaller ints are their own hash, but for -1."""
 
@@ -60,6 +66,45 @@ def place_int(m: Any, o: int, key: int) -> int:
     return place(o, key) if abs(key) < INT_HASH_END else -1
 
 
+@op("dict.find_key", "oo", "o", reads="dict names attr shape")
+def find_key(m: Any, o: int, key: int) -> int:
+    """What an exact dict has under an object of any type."""
+    return find(o, memory.object_at(key))
+
+
+@op("dict.place_key", "oo", "i", reads="dict names attr shape")
+def place_key(m: Any, o: int, key: int) -> int:
+    """The place of that."""
+    return place(o, memory.object_at(key))
+
+
+@op("set.has", "oo", "i", reads="dict shape")
+def set_has(m: Any, o: int, key: int) -> int:
+    """1 or 0: whether an exact set or frozenset has an object; -1 where it cannot be told."""
+    wanted = memory.object_at(key)
+    if not tells(wanted):
+        return -1
+    others = [one for one in memory.object_at(o) if one is not wanted and (not tells(one) or type(one) is not type(wanted))]
+    if any(hash(one) == hash(wanted) for one in others):
+        return -1
+    return int(wanted in memory.object_at(o))
+
+
+@op("set.add", "oo", "i", writes="dict ref alloc")
+def set_add(m: Any, o: int, key: int) -> int:
+    """Add an object that was looked for. -1 where there is no memory, with the exception cleared."""
+    status = int(m.capi_status("PySet_Add", [o, key], ()))
+    if status < 0:
+        m.clear_error()
+    return status
+
+
+@op("set.discard", "oo", "", writes="dict ref")
+def set_discard(m: Any, o: int, key: int) -> None:
+    """Take out an object that was looked for, if it is there, which cannot fail."""
+    m.capi_status("PySet_Discard", [o, key], ())
+
+
 @op("dict.at", "i", "o", reads="dict names attr shape")
 def at(m: Any, where: int) -> int:
     """What the word at a place holds, borrowed; NULL for place 0."""
@@ -79,6 +124,12 @@ def put(m: Any, o: int, where: int, key: int, value: int) -> int:
     return int(m.capi_status("PyDict_SetItem", [o, key, value], ()))
 
 
+@op("dict.remove", "oo", "", writes="dict ref attr")
+def remove(m: Any, o: int, key: int) -> None:
+    """Delete the item under a key that was found, which cannot fail."""
+    m.capi_status("PyDict_DelItem", [o, key], ())
+
+
 def find(o: int, key: object) -> int:
     """The lookup: a borrowed reference, NULL, NotImplemented."""
     where = place(o, key)
@@ -93,15 +144,36 @@ def place(o: int, key: object) -> int:
         return -1
     entries = keys + LAYOUT.KEYS_INDICES + (1 << memory.read8(keys + LAYOUT.KEYS_INDEX_BITS))
     size, at = (24, 8) if kind == LAYOUT.KEYS_GENERAL else (16, 0)
+    if not tells(key):
+        return -1
     unknown = False
     for entry in range(entries, entries + size * memory.read64(keys + LAYOUT.KEYS_COUNT), size):
         one, value = memory.read64(entry + at), memory.read64(entry + at + 8)
         if not one or not value:
             continue
         known = memory.object_at(one)
-        if type(known) is type(key):
+        if known is key:
+            return entry + at + 8
+        if type(known) is type(key) and tells(known):
             if known == key:
                 return entry + at + 8
         elif (memory.read64(entry) if at else hash(known)) == hash(key) & (1 << 64) - 1:
             unknown = True
     return -1 if unknown else 0
+
+
+def kind_tells(kind: type) -> bool:
+    """Whether objects of exactly that type may be told from others without running code: hash and equality are those of `object`, of a
+    tuple or of an atom."""
+    if kind in ATOMS or kind in (bytes, range):
+        return True
+    return any(kind.__hash__ is one.__hash__ and kind.__eq__ is one.__eq__ for one in (object, tuple))
+
+
+def tells(key: object, depth: int = TELLS_DEEP) -> bool:
+    """Whether it is told from others without running code."""
+    kind = type(key)
+    if kind.__hash__ is tuple.__hash__ and kind.__eq__ is tuple.__eq__:
+        parts: Any = key
+        return depth > 0 and all(tells(part, depth - 1) for part in tuple.__iter__(parts))
+    return kind_tells(kind)

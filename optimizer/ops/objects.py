@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from types import BuiltinMethodType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any
 
 from ...abi import LAYOUT, instances, memory
@@ -55,6 +56,28 @@ def select(m: Any, c: bool, a: int, b: int) -> int:
 def type_is(m: Any, o: int, type: type) -> bool:
     """Whether the exact type of o (not NULL) is `type`. An object's type is taken as constant between effects."""
     return memory.read64(o + LAYOUT.OB_TYPE) == id(type)
+
+
+@op("type.is_below", "oo", "b", reads="attr shape")
+def is_below(m: Any, kind: int, other: int) -> bool:
+    """Whether a class is another one or derived from it. Both are of exact type `type`, which nobody asks what it thinks of that."""
+    return issubclass(memory.object_at(kind), memory.object_at(other))
+
+
+@op("type.find", "oo", "o", reads="attr shape")
+def type_find(m: Any, kind: int, name: int) -> int:
+    """What a class has of its own or from its bases under a name that its metaclass `type` does not deal with: borrowed, NULL where
+    there is nothing, NotImplemented where `__get__` has a say in what that comes to."""
+    for base in memory.object_at(kind).__mro__:
+        if memory.object_at(name) in vars(base):
+            found = vars(base)[memory.object_at(name)]
+            own = type(found) in ITSELF or not hasattr(type(found), "__get__")
+            return id(found) if own else id(NotImplemented)
+    return 0
+
+
+ITSELF = (FunctionType, WrapperDescriptorType, MethodDescriptorType)
+"""Types of what a class gives away as it is."""
 
 
 @op("obj.unbox_int", "o", "i", guard=True)
@@ -158,7 +181,7 @@ COUNTED = 64
 @op("obj.drop_is_safe", "o", "b", reads="ref list item")
 def drop_is_safe(m: Any, o: int) -> bool:
     """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
-    it is a list, a tuple, a dict, a set or an instance of a plain class with such things, at most DEPTH deep, and nobody is told of
+    it is a list, a tuple, a dict, a set, a bound method or an instance of a plain class with such things, at most DEPTH deep, and nobody is told of
     its end. Several objects may be asked about before they are dropped together."""
     return o == 0 or outlives(m, o, 1)
 
@@ -206,11 +229,22 @@ def harmless_inside(o: int, depth: int, root: int, kind: type, budget: list[int]
 
 
 def parts_of(o: int, kind: type) -> list[int] | None:
-    """The references (0 for none) that a list, a tuple or an instance of a plain class holds; None for others."""
+    """The references (0 for none) that a list, a tuple, a bound method or an instance of a plain class holds; None for others."""
     if kind is list or kind is tuple:
         items = memory.read64(o + LAYOUT.LIST_ITEMS) if kind is list else o + LAYOUT.TUPLE_ITEMS
         return [memory.read64(items + 8 * k) for k in range(memory.read64(o + LAYOUT.OB_SIZE))]
+    if kind in CALLABLES:
+        weak, first = CALLABLES[kind]
+        return None if memory.read64(o + weak) else [memory.read64(o + first), memory.read64(o + first + 8)]
     return instances.plain_values(o)
+
+
+CALLABLES: dict[type, tuple[int, int]] = {
+    MethodType: (MethodType.__weakrefoffset__, LAYOUT.METHOD_FUNC),  # type: ignore[attr-defined]
+    BuiltinMethodType: (BuiltinMethodType.__weakrefoffset__, LAYOUT.CFUNCTION_SELF),  # type: ignore[attr-defined]
+}
+"""Bound methods and functions written in C, which end quietly: where there is a weak reference to them, and the first of two that they
+hold."""
 
 
 def survives(o: int, root: int, budget: list[int]) -> bool:
