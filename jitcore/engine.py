@@ -70,6 +70,7 @@ LATER = 1000
 MOST_NESTED = 6
 """Compiles within each other: hooks have room for few calls when the program is near its recursion limit."""
 MAX_MISSES = 6
+NEVER_USED_UP = 1 << 62  # ticks
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
@@ -740,9 +741,10 @@ class Engine:
 
     def _compile(self, site: LoopSite, frame: int) -> None:
         """Compile what was recorded, if that is affordable now."""
-        if not self._affordable():
+        if not site.agreed and not self._affordable():
             self._again(site, LATER)
             return
+        site.agreed = False
         start = perf_counter()
         try:
             self._compile_now(site, frame)
@@ -756,7 +758,10 @@ class Engine:
             assert self.compiler is not None and self.runtime is not None
             number = self.runtime.dict_watcher
             if site.offset == FUNCTION:
-                return self._compile_function(site, function_entry_of(site.code, frame, number), function_of(frame))
+                found, func, count = function_entry_of(site.code, frame, number), function_of(frame), site.code.co_argcount
+                if func is not None and all(isinstance(kind, type) for kind in found.locals[:count]):
+                    found.locals[:count] = self._widened(site, func, tuple(found.locals[:count]))  # type: ignore[arg-type]
+                return self._compile_function(site, found, func)
             plans, site.plans = site.plans, {}
             return self.compiler.compile(entry_of(site.code, site.offset, frame, number), self._options_of(site.code), plans)
 
@@ -1015,9 +1020,6 @@ class Engine:
         if site.code.co_freevars and (func is None or needs_frame(func)):
             return self.compiler.compile(found, options)
         found.direct = func
-        count = site.code.co_argcount
-        if func is not None and all(isinstance(kind, type) for kind in found.locals[:count]):
-            found.locals[:count] = self._widened(site, func, tuple(found.locals[:count]))  # type: ignore[arg-type]
         calls_itself = site.code.co_name in site.code.co_names
         if id(site.code) not in self.registered and not calls_itself:
             info = code_info(site.code)
@@ -1129,6 +1131,12 @@ class Engine:
         if state is None or frame is None:
             return
         block = region.descriptors[state]
+        if region.ticks is not None and region.ticks.value < 0:
+            # It leaves wherever it can, to ask for better code. Where only native code calls it, no door hears of that.
+            region.ticks.value = NEVER_USED_UP
+            self._tier_up(region.entry.address)
+            self._ask_later(block)
+            return
         if site.offset == FUNCTION and self._retire_idle(site):
             return
         if site.remakes >= MAX_REMAKES or not self._may_get_hot(site, state) and state not in region.followed:
@@ -1160,6 +1168,7 @@ class Engine:
         address = memory.frame_address(frame)
         if remake:
             site.remakes += 1
+            site.agreed = True
             self.bridges += 1
             if region.translation is not None:
                 site.plans = region.translation.plans
@@ -1216,6 +1225,8 @@ class Engine:
         if not stays:
             region.valid.value = 0
         region.upgrade = None
+        if region.ticks is not None:
+            region.ticks.value = NEVER_USED_UP
         if region.entry is not None:
             self.entries.pop(region.entry.address, None)
         assert runtime is not None

@@ -236,6 +236,8 @@ class LoopSite:
     attempts: int = 0
     remakes: int = 0
     recordings: int = 0
+    agreed: bool = False
+    """Its region was taken out to be made again: that it is worth it has been found out."""
     misses: int = 0
     passed: int = 0
     """Events that found no fitting region, once all versions were made."""

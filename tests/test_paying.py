@@ -253,3 +253,43 @@ def test_what_a_loop_assigns_before_it_looks_at_it_may_be_anything(engine_for_lo
     assert list(map(chosen, lists * 20)) == [90] * 140
     sites = [s for s in engine.sites.values() if s.code is chosen.__code__ and s.offset >= 0]
     assert len(sites) == 2 and all(len(s.regions) == 1 for s in sites)
+
+
+def long_leaf(n: int) -> int:
+    total = n
+    for k in range(4):
+        total += (n + k) & 15
+        total ^= (n & 7) * (k | 1) - (n >> 2)
+        total += (n & 15) * (n | 1) - (n >> 2)
+        total ^= n % 13 + (total & 3)
+        total += (n & 7) * (n | 1) - (n >> 2) + (k & 1)
+        total ^= n % 11 - (n & 63)
+        total += (n & 3) * (n | 1) - (n >> 1)
+        total -= n % 7 + (n & 31) * (k + 1)
+        total &= (1 << 40) - 1
+    return total
+
+
+def calls_leaf(n: int) -> int:
+    total = 0
+    for i in range(n):
+        total += long_leaf(i)
+    return total
+
+
+def test_what_only_native_code_calls_gets_better_code() -> None:
+    """No door counts its use: it says so by leaving."""
+    expected = sum(map(long_leaf, range(3000)))
+    with Engine(threshold=20, tier_threshold=10**7, function_threshold=10**8, background=False, deopt_every=0) as engine:
+        if engine.inactive_reason is not None:
+            pytest.skip(engine.inactive_reason)
+        assert calls_leaf(3000) == calls_leaf(3000) == expected and engine.runtime is not None
+        (region,) = [r for r in engine.regions if r.code is long_leaf.__code__ and r.offset < 0]
+        assert region.tier == "none" and calls_leaf.__code__ in [r.code for r in region.target.callers]  # type: ignore[union-attr]
+        engine.runtime.remove_function(long_leaf)
+        region.ticks.value = 1000
+        exits = engine.stats().native_exits
+        assert calls_leaf(3000) == expected
+        assert region.tier == "full"
+        assert calls_leaf(3000) == expected
+        assert 0 < engine.stats().native_exits - exits < 1000
