@@ -61,7 +61,7 @@ EXIT_COSTS = 50e-6
 """Seconds that an exit costs, about: the rest of the round is interpreted."""
 EXIT_COSTS_SURELY = 2e-6
 """Seconds that it costs at least."""
-FIRST_SPENDING = 0.25
+FIRST_SPENDING = 0.15
 """Seconds for compiles that every process has,"""
 SPENDING = 0.2
 """and the share of its CPU time beyond that: what is not affordable yet is compiled later."""
@@ -1027,6 +1027,8 @@ class Engine:
                 raise Refused("not_profitable", f"{len(info.instructions)} instructions and no loop", final=True)
 
         def check(translation: Translation) -> None:
+            if not site.calls:
+                site.assume(self.profiles, translation.codes)
             saves = site.call_saves(translation)
             if saves < 0:
                 raise Refused("call_bound", f"{-saves:.0f} bytecodes lost in each call")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from time import perf_counter
 from types import CodeType, FunctionType
@@ -273,6 +273,21 @@ class LoopSite:
                     self.own[offset] += times
         if self.offset == FUNCTION:
             self.recorded += 1
+
+    def assume(self, profiles: ProfileStore, codes: Iterable[CodeType]) -> None:
+        """A function of which no call was recorded by itself: take what its callers' recordings saw of it, and of the functions that
+        are walked into, each once a call."""
+        counts = {}
+        for code in codes:
+            info = code_info(code)
+            seen = ((ins.offset, profiles.get(code, ins.offset)) for ins in info.instructions)
+            counts[code] = {offset: observed.count for offset, observed in seen if observed is not None}
+        first = {code: counts[code].get(code_info(code).first_offset, 0) for code in counts}
+        calls = first.get(self.code, 0)
+        if calls:
+            self.recorded = calls
+            self.own.update(counts[self.code])
+            self.by_code.update({code: sum(counts[code].values()) * calls // first[code] for code in counts if first[code]})
 
     def per_round(self, costs: Mapping[int, int]) -> float:
         """What these bytecodes cost from one backward jump to the next, as recorded. Where there are loops inside, those in

@@ -26,6 +26,20 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 CASES = {
+    "identity of numbers": """
+        def same(x, memo):
+            d = id(x)
+            memo[d] = x
+            return d == id(x), id(x) in memo
+        def f(n):
+            out = []
+            for i in range(n):
+                x, y, t = i + 1000, i * 0.5, (i, n)
+                z = x
+                out.append((id(x) == id(x), id(x) == id(z), id(y) == id(y), id(t) == id(t), x is z, id(i > 5) == id(i > 7)))
+                out.append(same(i * 1000, {}) + same(y, {}))
+            return out
+        """,
     "slices": """
         def f(n):
             out, items, text, data, row = [], list(range(9)), "abcdefgh", b"abcdefgh", tuple(range(7))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ..optimizer.ir import Value
 from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, identity_of, known_kind, length_of, truth
 from .indices import checked_index
+from .translate import Leave
 from .values import AV, OWNED, Const, Num, Obj, Range, Tup
 
 if TYPE_CHECKING:
@@ -163,13 +164,15 @@ def object_init(t: Translator, args: list[AV]) -> AV | None:
 
 @intrinsic(id)
 def id_(t: Translator, args: list[AV]) -> AV | None:
-    """Of numbers that exist without a box it is not known."""
+    """Of numbers that exist without a box it is not known, and a box made for the question would be another one the next time."""
     if len(args) != 1:
         return None
     if isinstance(args[0], Const):
         return Num(t.emit("obj.id", t.const_o(args[0].obj)))
-    value = identity_of(t, args[0])
-    return Num(t.emit("obj.id", value)) if value is not None else None
+    value = t.boxed(args[0]) if isinstance(args[0], Num) and args[0].repr == "b" else identity_of(t, args[0])
+    if value is None:
+        raise Leave("unsupported_operand_types", "identity of unboxed values")
+    return Num(t.emit("obj.id", value))
 
 
 @intrinsic(range)
