@@ -58,10 +58,33 @@ class HashOf(tuple[Any, ...]):
         return hash(tuple(self))
 
 
+class Told:
+    ends: list[Any] = []
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __del__(self) -> None:
+        Told.ends.append(self.n)
+
+
+class Last(tuple[Any, ...]):
+    """Others hear of its end."""
+
+    __slots__ = ()
+
+    def __del__(self, ends: list[Any] = Told.ends) -> None:
+        ends.append(self[0])
+
+
+class More(tuple[Any, ...]):
+    """With a dict."""
+
+
 KEYS: list[Any] = [
     *(1, -1, True, 2.5, -0.0, 1 << 70, "word", b"word", None, 3j, (), (1, "a"), (1, ("a", int)), Pair(1, 2), (1, 2)),
-    *(int, Plain, Below, Odd, Meta, len, test_keys := (lambda: None), PLAIN, BELOW, Key(3), Same(1), ("a", Key(1)), HashOf((1, 2))),
-    *((((((1,),),),),), frozenset({1}), range(3), ...),
+    *(int, Plain, Below, Odd, Meta, len, lambda: None, PLAIN, BELOW, Key(3), Same(1), ("a", Key(1)), HashOf((1, 2))),
+    *((((((1,),),),),), Last((1, 2)), More((1, 2)), frozenset({1}), range(3), ...),
 ]
 TOLD = [key for key in KEYS if tells(key)]
 
@@ -81,7 +104,7 @@ def tables() -> list[dict[Any, Any]]:
 
 def test_what_tells() -> None:
     assert {"word", None, int, PLAIN} < set(map(lambda key: key if tells(key) else 0, KEYS))
-    for key in (Odd, Key(3), Same(1), ("a", Key(1)), HashOf((1, 2)), (((((1,),),),),)):
+    for key in (Odd, Key(3), Same(1), ("a", Key(1)), HashOf((1, 2)), Last((1, 2)), More((1, 2)), (((((1,),),),),)):
         assert not tells(key), key
     assert kind_tells(type) and kind_tells(tuple) and kind_tells(Pair) and not kind_tells(Meta) and not kind_tells(HashOf)
 
@@ -221,16 +244,6 @@ def collisions() -> Any:
     return out, [v for k, v in table.items()], len(seen)
 
 
-class Told:
-    ends: list[Any] = []
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __del__(self) -> None:
-        Told.ends.append(self.n)
-
-
 def ends() -> Any:
     """Keys and items whose last reference is the table's."""
     Told.ends.clear()
@@ -250,6 +263,11 @@ def ends() -> Any:
             del table[last]
             del table[last.n, last]
             last = None
+        items.add(Last((i % 5, "x")))
+        table[Last((i % 7,))] = i
+        if i % 2:
+            items.discard(Last(((i + 2) % 5, "x")))
+            del table[Last((i % 7,))]
         out.append(len(Told.ends))
     return out, list(Told.ends)
 
@@ -274,7 +292,45 @@ def about_classes() -> Any:
     return [str(one).split(" at ")[0] for one in out]
 
 
-PROGRAMS = [by_class, by_tuple, in_sets, collisions, ends, about_classes]
+def negated(x: Any, *, by: int = 1) -> Any:
+    return -x * by
+
+
+def doubled(x: Any) -> Any:
+    if x == 41:
+        raise ValueError(x)
+    return x + x
+
+
+def kept(x: Any, seen: Any = None) -> Any:
+    return x if seen is None else seen
+
+
+def dispatch() -> Any:
+    """Functions that a table gives away: called, replaced, gone from the table while they run."""
+    table: dict[Any, Any] = {int: negated, float: doubled, str: kept}
+    table["last"] = lambda x: (table.pop("last", None), x)[1]
+    names: dict[str, Any] = {"a": negated, "b": doubled}
+    out: list[Any] = []
+    for i in range(200):
+        x = (i, 0.5 * i, str(i))[i % 3]
+        action = table.get(type(x))
+        out.append(action(x if x != 41 else 0))
+        try:
+            out.append(names["ab"[i % 2]](i))
+            out.append(table[type(x)](x, seen=i) if i % 3 == 2 else table[int](i, by=i % 4))
+        except ValueError as error:
+            out.append((error.args, lines(error)))
+        if i in (90, 150):
+            names["a"] = kept if i == 90 else lambda x: x + i
+        if i == 120:
+            table[float] = repr
+        if i == 160:
+            out.append(table["last"](i))
+    return out
+
+
+PROGRAMS = [dispatch, by_class, by_tuple, in_sets, collisions, ends, about_classes]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)

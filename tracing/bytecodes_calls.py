@@ -144,27 +144,32 @@ def closed_builtin(t: Translator, target: object, args: list[AV], npop: int) -> 
 def known_target(t: Translator, target: Obj, at: int, kwnames: tuple[str, ...] | None) -> AV:
     """A callable that was always one of a few functions: checked by identity (the region keeps them alive). With more than
     one left the block ends in a branch, and the same call is done again on both sides, with one function less to
-    choose from. `at`: the callable's place on the stack."""
+    choose from. So it does where the stack owns the callable, whose reference is then given back first: the region's is enough.
+    `at`: the callable's place on the stack."""
     obs = t.observation()
     callees = obs.callees if obs is not None and not obs.megamorphic else []
     if not callees or any(type(one) is not FunctionType for one in callees):
         return target
     checks = [(one, t.emit("obj.is", target.value, t.const_o(one))) for one in callees]
     checks = [(one, check) for one, check in checks if t.checked.get((check, "b")) is not False]
-    if not checks or len(checks) > 1 and (kwnames or target.owner is OWNED):
+    if not checks or kwnames and (len(checks) > 1 or target.owner is OWNED):
         return target
     func, check = checks[0]
-    if len(checks) == 1:
+    if len(checks) == 1 and target.owner is not OWNED:
         t.guard(check)
-        if target.owner is OWNED:
-            return target
         t.frame.stack[at] = Const(func)
         return t.frame.stack[at]
 
     def is_it() -> None:
+        held = t.frame.stack[at]
         t.frame.stack[at] = Const(func)
+        t.drop(held)
 
-    t.do_again(check, is_it)
+    if len(checks) > 1:
+        t.do_again(check, is_it)
+    else:
+        assert t.ins is not None
+        t.split(check, (t.ins.start, True, is_it), (t.ins.start, False, lambda: None), again=True)
     return target
 
 
@@ -228,12 +233,17 @@ def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands:
 def walk_into_special(t: Translator, ins: Ins, func: FunctionType, args: list[AV], answer: str) -> bool:
     """Continue inside a special method that the bytecode calls; its operands stay on the stack, as in the interpreter, until it
     returns, and lend it their references. False where the generic operation has to do it."""
-    if not all(isinstance(av, Num | Const | Obj | Tup) for av in args) or not may_walk_into(t, ins, func, len(args), []):
+    if not all(may_be_lent(av) for av in args) or not may_walk_into(t, ins, func, len(args), []):
         return False
     lender = lent_owner(len(t.frames) - 1)
     go_inside(t, ins, func, [lent(av, lender) for av in args], [])
     t.frames[-2].answer = answer
     return True
+
+
+def may_be_lent(av: AV) -> bool:
+    """Whether a value may have two names."""
+    return all(map(may_be_lent, av.items)) if isinstance(av, Tup) else isinstance(av, Num | Const | Obj)
 
 
 def lent(av: AV, lender: Owner) -> AV:

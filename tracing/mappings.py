@@ -112,7 +112,7 @@ def push_item(t: Translator, item: Obj, container: AV, key: AV) -> None:
 @method(dict.get)
 def get(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     """mapping.get(key, default), with a default that is an object already."""
-    if not 2 <= len(args) <= 3 or t.type_of(args[0]) is not dict or not isinstance(args[0], Obj):
+    if not 2 <= len(args) <= 3 or t.type_of(args[0]) is not dict or not isinstance(args[0], Obj | Const):
         return False
     default = args[2] if len(args) == 3 else Const(None)
     if not isinstance(default, Obj | Const):
@@ -199,7 +199,7 @@ def remove_item(t: Translator, args: list[AV], operands: list[AV]) -> bool:
 def change(t: Translator, args: list[AV], operands: list[AV], operation: str, needed: bool = False) -> bool:
     """A method of sets with one argument, which puts it in or takes it out: what goes is held by the argument as well, or holds nothing
     that could notice. `needed`: it is left to the interpreter where the set does not have it."""
-    if len(args) != 2 or t.type_of(args[0]) is not set or not isinstance(args[0], Obj):
+    if len(args) != 2 or t.type_of(args[0]) is not set or not isinstance(args[0], Obj | Const):
         return False
     target, item = args
     found = member(t, target, item, t.expected_operands() - 1)

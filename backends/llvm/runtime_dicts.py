@@ -87,7 +87,9 @@ def tells(key, depth):
         return hash == ld64(c.PyBaseObject_Type + LAYOUT.TYPE_HASH)
     if compare != ld64(c.PyTuple_Type + LAYOUT.TYPE_COMPARE) or hash != ld64(c.PyTuple_Type + LAYOUT.TYPE_HASH):
         return 0
-    if depth == 0:
+    if ld64(kind + LAYOUT.TYPE_BASICSIZE) != ld64(c.PyTuple_Type + LAYOUT.TYPE_BASICSIZE) or ld64(kind + LAYOUT.TYPE_DICTOFFSET):
+        return 0
+    if depth == 0 or ld64(kind + LAYOUT.TYPE_FINALIZE):
         return 0
     at = key + LAYOUT.TUPLE_ITEMS
     end = at + 8 * ld64(key + LAYOUT.OB_SIZE)

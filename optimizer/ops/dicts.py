@@ -165,15 +165,20 @@ def place(o: int, key: object) -> int:
 def kind_tells(kind: type) -> bool:
     """Whether objects of exactly that type may be told from others without running code: hash and equality are those of `object`, of a
     tuple or of an atom."""
-    if kind in ATOMS or kind in (bytes, range):
-        return True
-    return any(kind.__hash__ is one.__hash__ and kind.__eq__ is one.__eq__ for one in (object, tuple))
+    return kind in ATOMS or kind in (bytes, range) or is_row(kind) or kind.__hash__ is object.__hash__ and kind.__eq__ is object.__eq__
+
+
+def is_row(kind: type) -> bool:
+    """Whether objects of the type are tuples, and have nothing else that would notice their end or end with them (named tuples are)."""
+    if kind.__hash__ is not tuple.__hash__ or kind.__eq__ is not tuple.__eq__ or hasattr(kind, "__del__"):
+        return False
+    return kind.__basicsize__ == tuple.__basicsize__ and kind.__dictoffset__ == 0
 
 
 def tells(key: object, depth: int = TELLS_DEEP) -> bool:
     """Whether it is told from others without running code."""
     kind = type(key)
-    if kind.__hash__ is tuple.__hash__ and kind.__eq__ is tuple.__eq__:
+    if is_row(kind):
         parts: Any = key
         return depth > 0 and all(tells(part, depth - 1) for part in tuple.__iter__(parts))
     return kind_tells(kind)
