@@ -330,7 +330,47 @@ def dispatch() -> Any:
     return out
 
 
-PROGRAMS = [dispatch, by_class, by_tuple, in_sets, collisions, ends, about_classes]
+class Bag:
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+
+class Asked:
+    def __getattr__(self, name: str) -> Any:
+        if name == "missing":
+            return 7
+        raise AttributeError(name)
+
+
+class Slotted:
+    __slots__ = ("late",)
+
+
+def about_instances() -> Any:
+    """Attributes that are not there, until they are: of one instance, of the class, by another way."""
+    out: list[Any] = []
+    bags: list[Any] = [Bag(0), [1], "text", Slotted(), Asked(), 5, 0.5, PLAIN]
+    for i in range(240):
+        one = bags[i % len(bags)] if i > 60 else bags[i % 2]
+        out.append((getattr(one, "late", None), hasattr(one, "late"), getattr(one, "missing", i), hasattr(one, "missing"), hasattr(one, "n")))
+        bag = Bag(i)
+        out.append((getattr(bag, "late", "no"), hasattr(bag, "late"), getattr(bag, "n", None), hasattr(type(bag), "late")))
+        if i == 100:
+            bags[0].late = "late"
+            bags[3].late = "slot"
+        if i == 140:
+            Bag.late = "of the class"  # type: ignore[attr-defined]
+        if i == 180:
+            Bag.__getattr__ = lambda self, name: name  # type: ignore[attr-defined]
+        try:
+            out.append(getattr(one, "nowhere"))
+        except AttributeError as error:
+            out.append((str(error), lines(error)))
+    del Bag.late, Bag.__getattr__  # type: ignore[attr-defined]
+    return out
+
+
+PROGRAMS = [dispatch, about_instances, by_class, by_tuple, in_sets, collisions, ends, about_classes]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)

@@ -23,7 +23,7 @@ from ..optimizer.ir import Value
 from ..optimizer.ops.objects import ITSELF
 from ..records import dataclass
 from . import mappings
-from .methods import ABSENT, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_data, is_static, lookup, lookup_behind, mro
+from .methods import ABSENT, BUILTIN_TYPES, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_data, is_static, lookup, lookup_behind, mro
 from .values import AV, FOREVER, HEAP, OWNED, Const, Iterator, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
@@ -240,6 +240,27 @@ def unchanged(t: Translator, wrapper: object, func: object) -> None:
     t.guard(t.emit("obj.is", held, t.const_o(func)))
 
 
+def is_absent(t: Translator, av: AV, kind: type, name: str) -> bool:
+    """Whether an object of that type has no such attribute, and nothing that is asked instead; makes sure of it."""
+    if is_static(kind):
+        return kind in BUILTIN_TYPES and lookup(kind, name) is ABSENT
+    obj = instance(t, av, kind, "__getattribute__")
+    place = locate(kind, name) if obj is not None and lookup(kind, name) is ABSENT else None
+    if obj is None or place is None or place.at >= 0 or held_in_dicts(t, place):
+        return False
+    if place.names == ONLY_DICT:
+        t.guard(t.emit("instance.bare", obj.value))
+    elif place.names >= 0:
+        check_names(t, obj, place)
+    return True
+
+
+def check_names(t: Translator, obj: Obj, place: Place) -> None:
+    """Leave where instances have got more names than there were."""
+    t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)))
+    t.guard(t.emit("int.eq", t.emit("keys.count", imm=(place.kind,)), t.const_i(place.names)))
+
+
 def read(t: Translator, obj: Obj, place: Place) -> Value:
     """What is there, or NULL."""
     if place.slot:
@@ -317,8 +338,7 @@ def push_class_value(t: Translator, place: Place, as_method: bool, known: bool =
     obj, found = t.peek(), place.found
     assert isinstance(obj, Obj)
     if place.at < 0 and place.names >= 0 and not known:
-        t.guard(t.emit("values.valid", obj.value, imm=(place.kind,)))
-        t.guard(t.emit("int.eq", t.emit("keys.count", imm=(place.kind,)), t.const_i(place.names)))
+        check_names(t, obj, place)
     t.constants[id(found)] = found
     if type(found) in (FunctionType, METHOD_DESCRIPTOR):
         t.pop()

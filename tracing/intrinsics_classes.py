@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
+from .attributes import is_absent
+from .bytecodes_numbers import known_kind
 from .intrinsics import intrinsic
 from .methods import ABSENT, inherits, is_data, is_static, lookup
 from .values import AV, HEAP, OWNED, Const, Num, Obj, Tup
@@ -87,9 +89,12 @@ def a_class(t: Translator, av: AV, nargs: int) -> Value | None:
 
 @intrinsic(getattr)
 def getattr_(t: Translator, args: list[AV]) -> AV | None:
-    """Of a class, by a name that its metaclass does not have, or has no say in; what is there is no descriptor that does anything."""
+    """Of a class, by a name that its metaclass does not have, or has no say in; what is there is no descriptor that does anything. Of
+    other objects, where there is no such attribute, but a constant for that."""
     if not 2 <= len(args) <= 3 or not isinstance(args[1], Const) or type(args[1].obj) is not str:
         return None
+    if len(args) == 3 and isinstance(args[2], Const) and lacks(t, args):
+        return args[2].copy()
     of_metaclass = lookup(type, args[1].obj)
     if is_data(of_metaclass):
         return None
@@ -106,3 +111,19 @@ def getattr_(t: Translator, args: list[AV]) -> AV | None:
     result = t.emit("obj.select", missing, t.boxed(default), found)
     t.emit("obj.incref", result)
     return Obj(result, None, OWNED)
+
+
+@intrinsic(hasattr)
+def hasattr_(t: Translator, args: list[AV]) -> AV | None:
+    """Of what has no such attribute."""
+    known = len(args) == 2 and isinstance(args[1], Const) and type(args[1].obj) is str
+    return Const(False) if known and lacks(t, args) else None
+
+
+def lacks(t: Translator, args: list[AV]) -> bool:
+    """Whether the first argument, an object that is no class, has no attribute of the name that is the second."""
+    kind = known_kind(t, args[0], t.expected(t.expected_operands() - len(args)))
+    if kind is None or issubclass(kind, type) or not isinstance(args[1], Const):
+        return False
+    t.ensure_type(args[0], kind)
+    return is_absent(t, args[0], kind, str(args[1].obj))
