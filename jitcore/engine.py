@@ -16,17 +16,18 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from functools import cache, partial
-from importlib.util import find_spec
-from time import perf_counter, process_time, sleep, thread_time
+from functools import partial
+from time import perf_counter, sleep, thread_time
 from types import CodeType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from . import log
+from .budget import Budget
 from .options import Options
 from .reasons import Reason
 from .report import RegionRow, Stats
+from .surroundings import environment_problem, from_llvmlite, importing, own_folders, user_frame
 from .tracing.code_flags import GENERATORS, VARIADIC
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from .tracing.translate import DirectTarget, Entry, Translation
 
 EVENTS = ("recorded", "compiled", "refused", "invalidated")
-PACKAGES = ("jitcore", "jitcore.tracing", "jitcore.optimizer", "jitcore.backends", "llvmlite")
 TOOL = sys.monitoring.OPTIMIZER_ID
 JUMP = sys.monitoring.events.JUMP
 PY_START = sys.monitoring.events.PY_START
@@ -51,7 +51,6 @@ LONG_LOOP = 100
 """Rounds for each entry, beside which it does not matter how a loop is entered."""
 HEAVY = 1000
 """Rounds in a call, beside which it does not matter that there is a call."""
-GRANT = 0.1  # seconds of CPU time for better code that every process has
 FUNCTION = -1  # the offset that stands for a function's start, as in `regions`
 MAX_DOORS = 64
 MAX_TRIES = 2
@@ -61,10 +60,6 @@ EXIT_COSTS = 50e-6
 """Seconds that an exit costs, about: the rest of the round is interpreted."""
 EXIT_COSTS_SURELY = 2e-6
 """Seconds that it costs at least."""
-FIRST_SPENDING = 0.15
-"""Seconds for compiles that every process has,"""
-SPENDING = 0.2
-"""and the share of its CPU time beyond that: what is not affordable yet is compiled later."""
 LATER = 1000
 """Events after which it is asked again whether something is affordable."""
 MOST_NESTED = 6
@@ -114,7 +109,6 @@ class Engine:
         self.kept: dict[int, CodeType] = {}
         self.exits: dict[int, Region] = {}
         self.entries: dict[int, Region] = {}
-        self.upgrade_seconds = 0.0
         self._background: Queue | None = None
         self.invalidations = 0
         self.leaving: list[Region] = []
@@ -124,8 +118,7 @@ class Engine:
         self.bridges = 0
         self.before: dict[str, int] = {}
         self.seen, self.seen_at = -1, 0.0
-        self.spent = 0.0
-        """Seconds for compiles in the program's own threads."""
+        self.budget = Budget()
         self.runtime: Runtime | None = None
         self.compiler: Compiler | None = None
         self._profiles: ProfileStore | None = None
@@ -749,7 +742,7 @@ class Engine:
         try:
             self._compile_now(site, frame)
         finally:
-            self.spent += perf_counter() - start
+            self.budget.spent += perf_counter() - start
 
     def _compile_now(self, site: LoopSite, frame: int) -> None:
         from .regions import entry_of, function_entry_of, function_of
@@ -809,7 +802,7 @@ class Engine:
     def _remake_direct(self, site: LoopSite, target: DirectTarget) -> None:
         start = perf_counter()
         self._make_for(site, target.func, target.kinds)
-        self.spent += perf_counter() - start
+        self.budget.spent += perf_counter() - start
 
     def _make_for(self, site: LoopSite, func: FunctionType, kinds: tuple[type, ...]) -> None:
         """Make a direct function for arguments of these types."""
@@ -921,8 +914,7 @@ class Engine:
         return self.options.verify or not self.options.background
 
     def _affordable(self, seconds: float = 0.0) -> bool:
-        """Whether compiles, with one more that takes so long, have had no more than their share of the time by now."""
-        return self._prompt() or self.spent + seconds <= FIRST_SPENDING + SPENDING * process_time()
+        return self._prompt() or self.budget.affords(seconds)
 
     def _tier_up_hook(self, address: int) -> None:
         try:
@@ -939,11 +931,10 @@ class Engine:
         if first and region.site is not None and self._retire_idle(region.site):
             return
         region.turns_of_ticks += 1
-        share = self.options.compile_share / 100
         if not self._prompt() and region.seconds_in_quick_code < region.upgrade.seconds:
             region.ticks.value = self._options_of(region.code).tier_threshold  # not yet
             return
-        if self.upgrade_seconds + region.upgrade.seconds > GRANT + share * process_time():
+        if not self.budget.affords_better(region.upgrade.seconds, self.options.compile_share / 100):
             region.ticks.value = self._options_of(region.code).tier_threshold  # asks again
             return
         if not self.options.background:
@@ -1005,7 +996,7 @@ class Engine:
         except (CompileError, MemoryError) as error:
             region.upgrade = None
             self._refuse("llvm_error" if isinstance(error, CompileError) else "out_of_memory", region.name, str(error))
-        self.upgrade_seconds += thread_time() - start
+        self.budget.better += thread_time() - start
         log.info(f"better code for {region.name}: {region.tier}")
 
     def _compile_function(self, site: LoopSite, found: Entry, func: FunctionType | None) -> Region:
@@ -1304,27 +1295,6 @@ def exit_place(state: State) -> ExitPlace:
     return id(frame.code), frame.offset, state.reason, state.branch[1] if state.branch is not None else -1
 
 
-def importing(frame: FrameType | None) -> bool:
-    """Whether the frame is part of an import."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def from_llvmlite(error: BaseException) -> bool:
-    """Whether the exception came out of llvmlite, or misses something in it."""
-    if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "").startswith("llvmlite"):
-        return True
-    trace = error.__traceback__
-    while trace is not None:
-        if str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "llvmlite":
-            return True
-        trace = trace.tb_next
-    return False
-
-
 def has_function_door(code: CodeType) -> bool:
     """Whether the door's stub can make this code's frames."""
     return not code.co_flags & (VARIADIC | GENERATORS) and not code.co_kwonlyargcount and not code.co_cellvars
@@ -1342,48 +1312,6 @@ def is_reason(key: str) -> bool:
     except KeyError:
         return False
     return True
-
-
-@cache
-def own_folders() -> tuple[str, ...]:
-    """Where jitcore's own code lies (several folders in an editable install), and what it runs on: never compiled."""
-    found: list[str] = []
-    for name in PACKAGES:
-        try:
-            spec = find_spec(name)
-        except Exception as error:  # an import hook of the program may raise anything
-            from .abi.pending import is_the_programs
-
-            if is_the_programs(error):
-                raise  # a signal handler did: this is asked again
-            continue
-        if spec is not None:
-            found += spec.submodule_search_locations or ()
-    return tuple(found)
-
-
-def user_frame() -> FrameType | None:
-    """The innermost frame that is not jitcore's own."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(own_folders()):
-        frame = frame.f_back
-    return frame
-
-
-def environment_problem() -> str | None:
-    """Why jitcore cannot work in this process; None where it can."""
-    if sys.implementation.name != "cpython" or sys.version_info[:2] < (3, 12):
-        return Reason.UNKNOWN_INTERPRETER.sentence
-    if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():
-        return Reason.FREE_THREADED.sentence
-    try:
-        from .abi import check, in_main_interpreter
-    except ImportError as error:  # an isolated subinterpreter refuses extension modules that do not support it
-        return f"{Reason.SUBINTERPRETER.sentence} ({error})"
-    if not in_main_interpreter():
-        return Reason.SUBINTERPRETER.sentence
-    problem = check()
-    return f"{Reason.UNKNOWN_INTERPRETER.sentence} ({problem})" if problem else None
 
 
 def close_all() -> None:
