@@ -71,8 +71,8 @@ MAX_TYPES = 4
 
 CALL_COST = 8
 """What a call out of native code costs more than the specialised bytecode it replaces, in bytecodes of the interpreter,"""
-LINKED_COST = 16
-"""and where frames are linked for it."""
+LINKED_COST = 12
+"""and where frames are linked for it; one more for each local in them."""
 MOST_LINKED = 40
 """Instructions of a function up to which it is inlined although it calls out: in larger ones a call more does not matter."""
 FEW_RESTARTS, FEW_OPS = 10, 3000
@@ -883,7 +883,10 @@ class Translator:
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         self.link()
         at = self.outermost_offset()
-        cost = CALL_COST if self.linked is None else LINKED_COST
+        cost = CALL_COST
+        if self.linked is not None:
+            shown = [av for frame in self.frames[self.real + 1 :] for av in frame.locals if not isinstance(av, Null)]
+            cost = LINKED_COST + len(shown)
         self.calls_out[at] = max(cost, self.calls_out.get(at, 0))
         self.length -= cost
         if self.real < 0:
