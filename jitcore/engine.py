@@ -69,10 +69,12 @@ NEVER_USED_UP = 1 << 62  # ticks
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
-ENTRY_COST = 40
-"""What it costs to get into native code and out of it again, in bytecodes of the interpreter."""
+ENTRY_COST = 60
+"""What it costs to get into native code and out of it again, in bytecodes of the interpreter, and what the rounds cost there."""
 PASSING_COST = 15
-"""What an event costs that finds no region that fits."""
+"""What an event costs that finds no region that fits,"""
+MISMATCH_COST = 4
+"""and each region that was tried in vain."""
 SOME_EXITS = 200
 """Exits of a function after which it is asked whether it pays."""
 PATIENCE = 50_000
@@ -559,10 +561,10 @@ class Engine:
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS or func is None:
             return sys.monitoring.DISABLE
         if site.state == "new" and id(code) not in self.registered:
-            hopeless = needs_frame(func)
-            if hopeless:
-                self._give_up(site, "needs_frame", hopeless)
-                return sys.monitoring.DISABLE
+            for reason, why in (("needs_frame", needs_frame(func)), ("not_profitable", too_small(code))):
+                if why:
+                    self._give_up(site, reason, why)
+                    return sys.monitoring.DISABLE
         if self._busy():
             self._again(site, 50)
         elif site.state == "live":
@@ -955,8 +957,9 @@ class Engine:
         if site.offset == FUNCTION:
             return self._retire_function(site)
         entries = sum(region.entry.entries for region in site.regions)
+        mismatches = sum(region.entry.mismatches for region in site.regions)
         gained = sum(region.gained for region in site.regions)
-        if gained >= ENTRY_COST * entries + PASSING_COST * passed:
+        if gained >= ENTRY_COST * entries + PASSING_COST * passed + MISMATCH_COST * mismatches:
             return False
         for region in list(site.regions):
             self._uninstall(region, "retired")
@@ -1012,10 +1015,9 @@ class Engine:
             return self.compiler.compile(found, options)
         found.direct = func
         calls_itself = site.code.co_name in site.code.co_names
-        if id(site.code) not in self.registered and not calls_itself:
-            info = code_info(site.code)
-            if not info.loops and len(info.instructions) < WORTH_A_DOOR:
-                raise Refused("not_profitable", f"{len(info.instructions)} instructions and no loop", final=True)
+        small = "" if id(site.code) in self.registered else too_small(site.code)
+        if small:
+            raise Refused("not_profitable", small, final=True)
 
         def check(translation: Translation) -> None:
             if not site.calls:
@@ -1287,6 +1289,16 @@ def needs_frame(func: FunctionType) -> str:
     if holders(func) is None:
         return "a closure" if func.__code__.co_freevars else "a function that no global name holds"
     return ""
+
+
+def too_small(code: CodeType) -> str:
+    """Why a function that nobody marked is not worth a door of its own, whatever it does; '' where it may be."""
+    from .tracing.decode import code_info
+
+    info = code_info(code)
+    if info.loops or code.co_name in code.co_names or len(info.instructions) >= WORTH_A_DOOR:
+        return ""
+    return f"{len(info.instructions)} instructions and no loop"
 
 
 def exit_place(state: State) -> ExitPlace:

@@ -512,7 +512,7 @@ def test_enter(effort: str) -> None:
 
 
 def test_every_operation_has_a_lowering_test() -> None:
-    files = ("test_lower.py", "test_lower_objects.py", "test_arrays.py", "test_slices.py", "test_mappings.py")
+    files = ("test_lower.py", "test_lower_objects.py", "test_arrays.py", "test_slices.py", "test_mappings.py", "test_keys.py")
     texts = [Path(__file__).with_name(name).read_text() for name in files]
     built = {"list.new", "tuple.new"}  # by test_new_sequences, from their kind
     # Both sides of a direct call are compiled code: these are tried as wholes.
