@@ -75,6 +75,8 @@ PASSING_COST = 15
 """What an event costs that finds no region that fits,"""
 MISMATCH_COST = 4
 """and each region that was tried in vain."""
+FEW_EXITS = 40
+"""Exits of a function that do not say yet whether it pays."""
 SOME_EXITS = 200
 """Exits of a function after which it is asked whether it pays."""
 PATIENCE = 50_000
@@ -977,7 +979,8 @@ class Engine:
         them goes on doing so. What the user asked for stays."""
         passing = partial(self._may_get_hot, site)
         saved = sum(region.saved_by_calls(passing) for region in site.regions)
-        if saved >= 0 or id(site.code) in self.registered:
+        exits = sum(region.entry.exits for region in site.regions)
+        if saved >= 0 or exits < FEW_EXITS or id(site.code) in self.registered:
             return False
         entries = sum(region.entry.entries for region in site.regions)
         for region in list(site.regions):
