@@ -293,3 +293,55 @@ def test_what_only_native_code_calls_gets_better_code() -> None:
         assert region.tier == "full"
         assert calls_leaf(3000) == expected
         assert 0 < engine.stats().native_exits - exits < 1000
+
+
+class Other:
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+
+class Third(Other):
+    pass
+
+
+def of_one(one: Other, rare: int) -> int:
+    total = n = one.n
+    for k in range(4):
+        total += (n + k) & 15
+        total ^= (n & 7) * (k | 1) - (n >> 2)
+        total += (n & 15) * (n | 1) - (n >> 2)
+        total ^= n % 13 + (total & 3)
+        total += (n & 7) * (n | 1) - (n >> 2) + (k & 1)
+        total ^= n % 11 - (n & 63)
+        total += (n & 3) * (n | 1) - (n >> 1)
+        total -= n % 7 + (n & 31) * (k + 1)
+        if n % 4 == rare:
+            total += n * 3 - (total >> 1)
+            total ^= k & 5
+        total &= (1 << 40) - 1
+    return total
+
+
+def of_all(ones: list[Other], rare: int) -> int:
+    total = 0
+    for one in ones:
+        total += of_one(one, rare)
+    return total
+
+
+def test_a_function_made_again_stays_what_its_callers_call(engine: Engine) -> None:
+    """It was made for one class, meanwhile there is a version for any: its callers go on with theirs."""
+    ones = [Other(k) for k in range(500)]
+    more = [Third(k) for k in range(500)]
+    for _ in range(4):
+        of_all(ones, -1)
+    for _ in range(4):
+        assert len(set(map(of_one, more, [-1] * 500))) > 100
+    made = [r.target.kinds[0] for r in engine.regions if r.code is of_one.__code__ and r.target is not None and r.state == "live"]
+    assert made == [Other, object]
+    for _ in range(6):
+        of_all(ones, 2)
+    exits = engine.stats().native_exits
+    for _ in range(4):
+        of_all(ones, 2)
+    assert engine.bridges > 0 and engine.stats().native_exits - exits < 50
