@@ -742,11 +742,11 @@ class Engine:
             self._again(site, LATER)
             return
         site.agreed = False
-        start = perf_counter()
+        start = thread_time()
         try:
             self._compile_now(site, frame)
         finally:
-            self.budget.spent += perf_counter() - start
+            self.budget.spent += thread_time() - start
 
     def _compile_now(self, site: LoopSite, frame: int) -> None:
         from .regions import entry_of, function_entry_of, function_of
@@ -804,9 +804,9 @@ class Engine:
         return self._direct_target(func, kinds)
 
     def _remake_direct(self, site: LoopSite, target: DirectTarget) -> None:
-        start = perf_counter()
+        start = thread_time()
         self._make_for(site, target.func, target.kinds)
-        self.budget.spent += perf_counter() - start
+        self.budget.spent += thread_time() - start
 
     def _make_for(self, site: LoopSite, func: FunctionType, kinds: tuple[type, ...]) -> None:
         """Make a direct function for arguments of these types."""
