@@ -136,11 +136,11 @@ class Region:
     def gained(self) -> float:
         """How many bytecodes the interpreter was spared, about: a round is taken to be as those that were recorded, the last one
         goes as far as its exit. Calls out of native code are dearer than what the interpreter's specialised bytecodes do.
-        Infinite where rounds are not counted."""
+        An exit that has to make frames costs by these. Infinite where rounds are not counted."""
         if self.ticks is None or self.translation is None or self.entry is None or self.site is None:
             return inf
         each = self.site.round_length - self.site.per_round(self.translation.calls_out)
-        begun = sum(block.count * state.work for state, block in self.descriptors.items())
+        begun = sum(block.count * (state.work - EXIT_COST * frames_made(state)) for state, block in self.descriptors.items())
         return self.entry.entries * self.rounds * each + begun
 
     def saved_by_calls(self, passing: Callable[[State], bool] = lambda state: False) -> float:
@@ -193,6 +193,13 @@ class Region:
                     target.callers.remove(self)
             self.translation.graph.clear()
         self.translation = self.made_for = self.target = self.upgrade = None
+
+
+def frames_made(state: State) -> int:
+    """How many frames a loop's exit has to make: those of what is inlined, or of functions called directly that have left."""
+    if state.kind == "suspended":
+        return 1
+    return max(len(state.frames) - 1, 0)
 
 
 LINE_COSTS = {"none": 5e-6, "quick": 28e-6, "light": 6e-6, "full": 55e-6}
@@ -252,8 +259,8 @@ class LoopSite:
     """how many of them went back to the head of a loop,"""
     plans: dict[Any, Any] = field(default_factory=dict)
     """Those of the region that is being made again."""
-    own: Counter[int] = field(default_factory=Counter)
-    """and those of the code itself by offset."""
+    seen: Counter[tuple[CodeType, int]] = field(default_factory=Counter)
+    """and all of them by code and offset."""
     by_code: Counter[CodeType] = field(default_factory=Counter)
     """Bytecodes recorded, by what they belong to."""
     recorded: int = 0
@@ -269,8 +276,7 @@ class LoopSite:
             self.watched += recording.length
             for (info, offset), times in recording.counts.items():
                 self.by_code[info.code] += times
-                if info.code is self.code:
-                    self.own[offset] += times
+                self.seen[info.code, offset] += times
         if self.offset == FUNCTION:
             self.recorded += 1
 
@@ -286,29 +292,31 @@ class LoopSite:
         calls = first.get(self.code, 0)
         if calls:
             self.recorded = calls
-            self.own.update(counts[self.code])
-            self.by_code.update({code: sum(counts[code].values()) * calls // first[code] for code in counts if first[code]})
+            for code in counts:
+                for offset, times in counts[code].items() if first[code] else ():
+                    self.seen[code, offset] += times * calls // first[code]
+                    self.by_code[code] += times * calls // first[code]
 
-    def per_round(self, costs: Mapping[int, int]) -> float:
-        """What these bytecodes cost from one backward jump to the next, as recorded. Where there are loops inside, those in
+    def per_round(self, costs: Mapping[tuple[CodeType, int], int]) -> float:
+        """What these bytecodes cost from one backward jump to the next, as recorded. Where the code has loops inside, those in
         them: recordings tell what rounds consist of, not how many of them an inner loop does."""
         info = code_info(self.code)
         body = info.loop_body(self.offset)
         inner = {offset for other in info.loops.values() if other < body for offset in other}
-        counted = costs.keys() & inner if inner else costs
-        return sum(self.own[offset] * costs[offset] for offset in counted) / max(self.turns, 1)
+        counted = [key for key in costs if not inner or key[0] is not self.code or key[1] in inner]
+        return sum(self.seen[key] * costs[key] for key in counted) / max(self.turns, 1)
 
     @property
     def calls(self) -> int:
         """Calls of the function that are in the recordings, those inside each other counted. 0 where there is no recording."""
-        return max(self.recorded, self.own[code_info(self.code).first_offset])
+        return max(self.recorded, self.seen[self.code, code_info(self.code).first_offset])
 
     def call_saves(self, translation: Translation) -> float:
         """How many bytecodes the interpreter is spared, about, where a call of the function is done natively, as those that were
         recorded: what is inside is faster, getting in and calling out are dearer. Infinite where none was recorded."""
         if not self.calls:
             return inf
-        opened = sum(self.own[offset] * cost for offset, cost in translation.calls_out.items())
+        opened = sum(self.seen[key] * cost for key, cost in translation.calls_out.items())
         done = sum(self.by_code[code] for code in translation.codes)
         return (done - opened) / self.calls - DOOR_COST
 

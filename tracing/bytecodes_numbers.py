@@ -478,10 +478,18 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
     kinds = [t.type_of(av) for av in (left, right)]
     if None not in kinds and kinds[0] is not kinds[1]:
         return t.const_b(False)
+    if isinstance(left, Num) and isinstance(right, Num) and left.value is right.value:
+        producer = left.value.producer
+        if producer is not None and producer.name in UNBOXED:
+            return t.const_b(True)
     a, b = identity_of(t, left), identity_of(t, right)
     if a is not None and b is not None:
         return t.emit("obj.is", a, b)
     raise Leave("unsupported_operand_types", "identity of unboxed values")
+
+
+UNBOXED = frozenset({"obj.unbox_int", "obj.unbox_float", "obj.int_value", "obj.float_value", "arg.i", "arg.f"})
+"""Operations whose result stands for one object: two names for it are names for that. (A sum may be computed once for two.)"""
 
 
 def identity_of(t: Translator, av: AV) -> Value | None:

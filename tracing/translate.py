@@ -251,9 +251,8 @@ class Translation:
     """Names that the region assigns without telling the watchers of their namespace."""
     ends: dict[int, int] = field(default_factory=dict)
     """Offsets of the door's bytecodes that are not covered, and how many come before each."""
-    calls_out: Mapping[int, int] = field(default_factory=dict)
-    """Offsets of the door's bytecodes that call out (each makes frames true first and is no faster than in the interpreter), and
-    what that costs."""
+    calls_out: Mapping[tuple[CodeType, int], int] = field(default_factory=dict)
+    """Bytecodes that call out (each makes frames true first and is no faster than in the interpreter), and what that costs."""
 
 
 class Frame:
@@ -380,7 +379,7 @@ class Translator:
         self.count = 0
         self.bytecodes = 0
         self.kwnames: tuple[str, ...] | None = None
-        self.calls_out: dict[int, int] = {}
+        self.calls_out: dict[tuple[CodeType, int], int] = {}
         self.ends: dict[int, int] = {}
         self.resume: tuple[Block, int, State] | None = None
         self.linked: Value | None = None
@@ -887,7 +886,8 @@ class Translator:
         if self.linked is not None:
             shown = [av for frame in self.frames[self.real + 1 :] for av in frame.locals if not isinstance(av, Null)]
             cost = LINKED_COST + len(shown)
-        self.calls_out[at] = max(cost, self.calls_out.get(at, 0))
+        where = self.frame.code, self.ins.offset
+        self.calls_out[where] = max(cost, self.calls_out.get(where, 0))
         self.length -= cost
         if self.real < 0:
             return
