@@ -31,9 +31,17 @@ CASES = {
             d = id(x)
             memo[d] = x
             return d == id(x), id(x) in memo
+        def passed(x, y):
+            return x is y, y is not x
         def f(n):
             out = []
+            carried, items = 5000, [2000, 0.5, 3000]
             for i in range(n):
+                same_one = carried
+                a = b = items[i % 3]
+                out.append((same_one is carried, a is b, a is items[i % 3], passed(a, b), passed(a, a), passed(carried, same_one)))
+                carried += 7
+                items[0] = items[0] + 1
                 x, y, t = i + 1000, i * 0.5, (i, n)
                 z = x
                 out.append((id(x) == id(x), id(x) == id(z), id(y) == id(y), id(t) == id(t), x is z, id(i > 5) == id(i > 7)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..optimizer.answers import COMPARE, COMPARE_NUMBER
-from ..optimizer.ir import Value
+from ..optimizer.ir import Op, Value
 from ..optimizer.ops.lists import ATOMS
 from . import names, special_methods
 from .bytecode_table import bytecode
@@ -480,7 +480,7 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
         return t.const_b(False)
     if isinstance(left, Num) and isinstance(right, Num) and left.value is right.value:
         producer = left.value.producer
-        if producer is not None and producer.name in UNBOXED:
+        if isinstance(producer, Op) and producer.name in UNBOXED:
             return t.const_b(True)
     a, b = identity_of(t, left), identity_of(t, right)
     if a is not None and b is not None:
