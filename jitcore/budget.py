@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from time import process_time
 
-FIRST_SPENDING = 0.15
+FIRST_SPENDING = 0.25
 """Seconds for compiles that every process has,"""
 SPENDING = 0.2
 """and the share of its CPU time beyond that."""
