@@ -143,7 +143,7 @@ class Region:
         begun = sum(block.count * (state.work - EXIT_COST * frames_made(state)) for state, block in self.descriptors.items())
         return self.entry.entries * self.rounds * each + begun
 
-    def saved_by_calls(self, passing: Callable[[State], bool] = lambda state: False) -> float:
+    def saved_by_calls(self, passing: Callable[[State], bool]) -> float:
         """The same for a function, what its door and its exits cost taken off. Calls that ended at `passing` exits do not count:
         there is going to be code for what is behind them."""
         if self.translation is None or self.entry is None or self.site is None:
@@ -261,8 +261,6 @@ class LoopSite:
     """Those of the region that is being made again."""
     seen: Counter[tuple[CodeType, int]] = field(default_factory=Counter)
     """and all of them by code and offset."""
-    by_code: Counter[CodeType] = field(default_factory=Counter)
-    """Bytecodes recorded, by what they belong to."""
     recorded: int = 0
     """Recordings of calls."""
 
@@ -275,7 +273,6 @@ class LoopSite:
             self.turns += turns
             self.watched += recording.length
             for (info, offset), times in recording.counts.items():
-                self.by_code[info.code] += times
                 self.seen[info.code, offset] += times
         if self.offset == FUNCTION:
             self.recorded += 1
@@ -295,7 +292,6 @@ class LoopSite:
             for code in counts:
                 for offset, times in counts[code].items() if first[code] else ():
                     self.seen[code, offset] += times * calls // first[code]
-                    self.by_code[code] += times * calls // first[code]
 
     def per_round(self, costs: Mapping[tuple[CodeType, int], int]) -> float:
         """What these bytecodes cost from one backward jump to the next, as recorded. Where the code has loops inside, those in
@@ -317,7 +313,7 @@ class LoopSite:
         if not self.calls:
             return inf
         opened = sum(self.seen[key] * cost for key, cost in translation.calls_out.items())
-        done = sum(self.by_code[code] for code in translation.codes)
+        done = sum(times for (code, _), times in self.seen.items() if code in translation.codes)
         return (done - opened) / self.calls - DOOR_COST
 
     @property

@@ -285,14 +285,11 @@ def contains(t: Translator, item: AV, container: AV) -> Value | None:
                 same = compare(t, "==", number, Num(t.const_f(member) if wanted is float else t.const_i(member)))
                 found = t.emit("bool.or", found, same)
             return found
-    if known_kind(t, container, t.expected(1)) is dict:
+    where = known_kind(t, container, t.expected(1))
+    if where is dict:
         value = mappings.find(t, container, item, 0)
         return t.emit("bool.not", t.emit("obj.is_null", value)) if value is not None else None
-    where = known_kind(t, container, t.expected(1))
-    if where in (set, frozenset) and mappings.may_tell(t, item, 0):
-        t.ensure_type(container, where)  # type: ignore[arg-type]
-        return mappings.member(t, container, item, 0)
-    return None
+    return mappings.member(t, container, where, item, 0) if where is set or where is frozenset else None
 
 
 def closed_membership(t: Translator, item: AV, container: AV) -> bool:

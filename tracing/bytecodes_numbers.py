@@ -272,13 +272,19 @@ def lent(t: Translator, operands: list[AV]) -> tuple[list[Value], list[Value]]:
     return values, temps
 
 
-def done_or_again(t: Translator, result: Value, temps: list[Value]) -> None:
-    """Behind a closed operation: leave before the bytecode if it failed, which means that nothing has been done."""
+def give_back(t: Translator, temps: list[Value]) -> None:
+    """What was made for a closed operation alone goes, which is no effect that anybody sees."""
+    effect = t.effect
     for temp in temps:
         # A box dies here; of what a display holds, the operand itself is another owner.
         t.emit("obj.drop", temp)
-    # Dropping a box is no effect anybody sees, so the state before the bytecode still holds.
-    t.effect = False
+    t.effect = effect
+
+
+def done_or_again(t: Translator, result: Value, temps: list[Value]) -> None:
+    """Behind a closed operation: leave before the bytecode if it failed, which means that nothing has been done."""
+    give_back(t, temps)
+    t.effect = False  # the state before the bytecode still holds
     failed = t.emit("int.lt", result, t.const_i(0)) if result.repr == "i" else t.emit("obj.is_null", result)
     t.emit("guard", failed, imm=(False,), state=t.retry_state())
 

@@ -50,6 +50,13 @@ def numbers(t: Translator, args: list[AV]) -> list[Num] | None:
     return found
 
 
+def or_default(t: Translator, found: Value, default: Obj | Const) -> Obj:
+    """What was found, borrowed, or the default where that is NULL: as a reference of its own."""
+    result = t.emit("obj.select", t.emit("obj.is_null", found), t.boxed(default), found)
+    t.emit("obj.incref", result)
+    return Obj(result, None, OWNED)
+
+
 @intrinsic(len)
 def len_(t: Translator, args: list[AV]) -> AV | None:
     if len(args) != 1:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ..optimizer.ir import Value
 from .attributes import is_absent
 from .bytecodes_numbers import known_kind
-from .intrinsics import intrinsic
+from .intrinsics import intrinsic, or_default
 from .methods import ABSENT, inherits, is_data, is_static, lookup
-from .values import AV, HEAP, OWNED, Const, Num, Obj, Tup
+from .values import AV, HEAP, Const, Num, Obj, Tup
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -103,14 +103,11 @@ def getattr_(t: Translator, args: list[AV]) -> AV | None:
         return None
     found = t.emit("type.find", kind, t.boxed(args[1]))
     t.guard(t.emit("obj.is", found, t.const_o(NotImplemented)), False)
-    missing = t.emit("obj.is_null", found)
     default = args[2] if len(args) == 3 and of_metaclass is ABSENT else None
-    if not isinstance(default, Obj | Const):
-        t.guard(missing, False)
-        return Obj(found, None, HEAP)
-    result = t.emit("obj.select", missing, t.boxed(default), found)
-    t.emit("obj.incref", result)
-    return Obj(result, None, OWNED)
+    if isinstance(default, Obj | Const):
+        return or_default(t, found, default)
+    t.guard(t.emit("obj.is_null", found), False)
+    return Obj(found, None, HEAP)
 
 
 @intrinsic(hasattr)

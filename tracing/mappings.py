@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ..optimizer.ir import Value
 from ..optimizer.ops.dicts import kind_tells
 from . import names
-from .bytecodes_numbers import as_int, done_or_again, known_kind, lent
-from .intrinsics import method
+from .bytecodes_numbers import as_int, done_or_again, give_back, known_kind, lent
+from .intrinsics import method, or_default
 from .values import AV, HEAP, OWNED, Const, Iterator, Num, Obj, Tup
 
 if TYPE_CHECKING:
@@ -50,10 +50,8 @@ def with_key(t: Translator, operation: str, container: AV, key: AV) -> Value:
     names.sync(t)
     base = t.boxed(container)
     values, temps = lent(t, [key])
-    found, effect = t.emit(operation, base, *values), t.effect
-    for temp in temps:
-        t.emit("obj.drop", temp)
-    t.effect = effect  # the end of a box is none that anybody sees
+    found = t.emit(operation, base, *values)
+    give_back(t, temps)
     return found
 
 
@@ -68,10 +66,11 @@ def may_tell(t: Translator, key: AV, position: int) -> bool:
     return all(isinstance(one, type) and kind_tells(one) for one in kinds)
 
 
-def member(t: Translator, container: AV, item: AV, position: int) -> Value | None:
-    """Whether a set of known type has the item (operand `position`); None where that is not looked up here."""
+def member(t: Translator, container: AV, kind: type, item: AV, position: int) -> Value | None:
+    """Whether a set of that type has the item (operand `position`); None where that is not looked up here."""
     if not may_tell(t, item, position):
         return None
+    t.ensure_type(container, kind)
     found = told(t, with_key(t, "set.has", container, item))
     return t.emit("int.ne", found, t.const_i(0))
 
@@ -121,13 +120,11 @@ def get(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     if found is None:
         return False
     t.drop_check(*args)
-    missing = t.emit("obj.is_null", found)
-    result = t.emit("obj.select", missing, t.boxed(default), found)
-    t.emit("obj.incref", result)
+    result = or_default(t, found, default)
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
     for av in reversed(args):
         t.drop(av)
-    t.push(Obj(result, None, OWNED))
+    t.push(result)
     return True
 
 
@@ -173,8 +170,7 @@ def remove(t: Translator, mapping: AV, key: AV) -> bool:
     t.emit("dict.remove", base, *values)
     t.pop()
     t.pop()
-    for temp in temps:
-        t.emit("obj.drop", temp)
+    give_back(t, temps)
     t.drop(key)
     t.drop(mapping)
     return True
@@ -202,7 +198,7 @@ def change(t: Translator, args: list[AV], operands: list[AV], operation: str, ne
     if len(args) != 2 or t.type_of(args[0]) is not set or not isinstance(args[0], Obj | Const):
         return False
     target, item = args
-    found = member(t, target, item, t.expected_operands() - 1)
+    found = member(t, target, set, item, t.expected_operands() - 1)
     if found is None:
         return False
     if needed:
@@ -214,8 +210,7 @@ def change(t: Translator, args: list[AV], operands: list[AV], operation: str, ne
     if operation == "set.add":
         done_or_again(t, done, temps)
     else:
-        for temp in temps:
-            t.emit("obj.drop", temp)
+        give_back(t, temps)
     t.effect = True
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
     for av in reversed(args):

@@ -55,42 +55,49 @@ done:
     return e.let(f"call ptr @jc_dict(ptr %args, i64 {len(operands)})")
 
 
+def looked_up(e: Emitter, routine: str, o: str, key: str, key_type: str = "ptr") -> str:
+    """The answer of one of the lookups, a word."""
+    name = e.routine(routine, "i64", f"ptr, {key_type}")
+    return e.let(f"call i64 {name}(ptr {o}, {key_type} {key}) memory(read)")
+
+
+def as_object(e: Emitter, word: str) -> str:
+    return e.let(f"inttoptr i64 {word} to ptr")
+
+
 @lowering("dict.find_text")
 def find_text(e: Emitter, op: Op, o: str, key: str) -> str:
-    routine = e.routine("jc_find_text", "i64", "ptr, ptr")
-    return e.let(f"inttoptr i64 {e.let(f'call i64 {routine}(ptr {o}, ptr {key}) memory(read)')} to ptr")
+    return as_object(e, looked_up(e, "jc_find_text", o, key))
 
 
 @lowering("dict.find_int")
 def find_int(e: Emitter, op: Op, o: str, key: str) -> str:
-    routine = e.routine("jc_find_int", "i64", "ptr, i64")
-    return e.let(f"inttoptr i64 {e.let(f'call i64 {routine}(ptr {o}, i64 {key}) memory(read)')} to ptr")
-
-
-@lowering("dict.place_text")
-def place_text(e: Emitter, op: Op, o: str, key: str) -> str:
-    return e.let(f"call i64 {e.routine('jc_place_text', 'i64', 'ptr, ptr')}(ptr {o}, ptr {key}) memory(read)")
-
-
-@lowering("dict.place_int")
-def place_int(e: Emitter, op: Op, o: str, key: str) -> str:
-    return e.let(f"call i64 {e.routine('jc_place_int', 'i64', 'ptr, i64')}(ptr {o}, i64 {key}) memory(read)")
+    return as_object(e, looked_up(e, "jc_find_int", o, key, "i64"))
 
 
 @lowering("dict.find_key")
 def find_key(e: Emitter, op: Op, o: str, key: str) -> str:
-    routine = e.routine("jc_find_key", "i64", "ptr, ptr")
-    return e.let(f"inttoptr i64 {e.let(f'call i64 {routine}(ptr {o}, ptr {key}) memory(read)')} to ptr")
+    return as_object(e, looked_up(e, "jc_find_key", o, key))
+
+
+@lowering("dict.place_text")
+def place_text(e: Emitter, op: Op, o: str, key: str) -> str:
+    return looked_up(e, "jc_place_text", o, key)
+
+
+@lowering("dict.place_int")
+def place_int(e: Emitter, op: Op, o: str, key: str) -> str:
+    return looked_up(e, "jc_place_int", o, key, "i64")
 
 
 @lowering("dict.place_key")
 def place_key(e: Emitter, op: Op, o: str, key: str) -> str:
-    return e.let(f"call i64 {e.routine('jc_place_key', 'i64', 'ptr, ptr')}(ptr {o}, ptr {key}) memory(read)")
+    return looked_up(e, "jc_place_key", o, key)
 
 
 @lowering("set.has")
 def set_has(e: Emitter, op: Op, o: str, key: str) -> str:
-    return e.let(f"call i64 {e.routine('jc_set_has', 'i64', 'ptr, ptr')}(ptr {o}, ptr {key}) memory(read)")
+    return looked_up(e, "jc_set_has", o, key)
 
 
 @lowering("dict.remove")
