@@ -16,7 +16,9 @@ Every slot of the state gets a temp of its own, because filling the slot consume
 value is boxed once: the second slot that shows it takes another reference to the first one's object
 (`SAME`), so identity is what the interpreter would have had. Ownership counts slots: a value in two `steal`
 slots comes with two references (copying an owned slot increfs), so each of them is moved out on its own.
-Tuples and iterators steal their parts, which must be consecutive temps; therefore all other slots come
+Boxes have for b one more than the buffer index of a flag that says whether there is a value at all, or 0; `STEAL` and `NEW` the
+address of the object that stands for none, or 0.
+Tuples, iterators, generators and instances steal their parts, which must be consecutive temps; therefore all other slots come
 first, and a part never is the first owner of something a plain slot shows too. Two of them may share a
 part: `SAME` then names a temp that was taken over, which is still valid to read because the tuple or
 iterator holds the object.
@@ -28,11 +30,14 @@ import ctypes
 import itertools
 from collections.abc import Iterator
 from enum import IntEnum
+from typing import Any
 
-from ..abi import LAYOUT, memory
+from ..abi import LAYOUT, instances, memory
+from ..abi.unbound import UNBOUND
 from ..optimizer.answers import NUMBERS
 from ..optimizer.ir import FrameRec, Graph, Slot, State, Value
-from .exit_buffer import places
+from .exit_buffer import WORDS, places
+from .exit_buffer import words as written
 
 KINDS = {"resume": 0, "return": 1, "mismatch": 2, "error": 3, "suspended": 4}
 POISON_WORDS = {"null": 0, "poison": 1, "none": 2, "empty": 3}
@@ -63,6 +68,8 @@ class Temp(IntEnum):
     REVERSED_ITER = 15
     ENUMERATE = 16
     ZIP = 17
+    GENERATOR = 18
+    INSTANCE = 19
 
 
 WITH_PARTS = {
@@ -71,8 +78,11 @@ WITH_PARTS = {
     "reversed_iter": Temp.REVERSED_ITER,
     "enumerate": Temp.ENUMERATE,
     "zip": Temp.ZIP,
+    "generator": Temp.GENERATOR,
+    "instance": Temp.INSTANCE,
 }
-"""Slots made of others: (temp, first part, number of parts, buffer index of a number or 0)."""
+"""Slots made of others: (temp, first part, number of parts, and the buffer index of a number, of a generator the offset, of an
+instance the address of its `shape`, or 0)."""
 BOXES = {"i": Temp.BOX_INT, "f": Temp.BOX_FLOAT, "b": Temp.BOX_BOOL}
 
 
@@ -128,12 +138,8 @@ class Temps:
 
     def put(self, slot: Slot) -> int:
         """A temp for the slot; returns its index."""
-        if slot.kind in WITH_PARTS:
-            key: Value | int | None = id(slot)
-            entry = self.share(key) or self.row(slot)
-        else:
-            key = self.key(slot)
-            entry = self.share(key) or self.leaf(slot)
+        key = self.key(slot)
+        entry = self.share(key) or (self.row(slot) if slot.kind in WITH_PARTS else self.leaf(slot))
         at = self.add(entry)
         if key is not None:
             self.first.setdefault(key, at)
@@ -144,6 +150,8 @@ class Temps:
         object."""
         if slot.kind == "box":
             return slot.values[0]
+        if slot.kind == "instance":
+            return -1 - slot.index
         return id(slot) if slot.kind in ("range_iter", "range", *WITH_PARTS) else None
 
     def share(self, key: Value | int | None) -> Entry | None:
@@ -154,18 +162,33 @@ class Temps:
         """Emit the parts as consecutive temps. The parts of parts come before the whole row; a part that was
         already made is shared like any other object. One level of the Python stack per level of nesting,
         which is as deep as the source's own displays."""
-        inner: dict[int, Entry] = {}
-        for part in slot.parts:
-            if part.kind in WITH_PARTS and id(part) not in self.first and id(part) not in inner:
-                inner[id(part)] = self.row(part)
+        inner: dict[Value | int | None, Entry] = {}
+        # What has another part in it comes first: it makes that one.
+        for part in sorted(slot.parts, key=nesting, reverse=True):
+            key = self.key(part)
+            if part.kind in WITH_PARTS and key not in self.first and key not in inner:
+                inner[key] = self.row(part)
         start = len(self.entries)
         for part in slot.parts:
             key = self.key(part)
-            entry = self.share(key) or inner.get(id(part)) or self.leaf(part)
+            entry = self.share(key) or inner.get(key) or self.leaf(part)
             at = self.add(entry)
             if key is not None:
                 self.first.setdefault(key, at)
-        return (WITH_PARTS[slot.kind], start, len(slot.parts), self.index[slot.values[0]] if slot.values else 0)
+        number = self.index[slot.values[0]] if slot.values else slot.index
+        if slot.kind == "instance":
+            number = self.shape(slot)
+        return (WITH_PARTS[slot.kind], start, len(slot.parts), number)
+
+    def shape(self, slot: Slot) -> int:
+        """The address of an instance's class, where its inline values begin, and the places of its attributes."""
+        kind: Any = slot.obj
+        offset = instances.values_offset(kind) if LAYOUT.VALUES_IN_OBJECT else 0
+        row = [id(kind), offset, *slot.places]
+        words = memory.words(len(row))
+        words[: len(row)] = row
+        self.keep += [kind, words]
+        return ctypes.addressof(words)
 
     def leaf(self, slot: Slot) -> Entry:
         at = [self.index[v] for v in slot.values]
@@ -178,6 +201,12 @@ class Temps:
                 return (Temp.STEAL, at[0], 0, 0)
             case "new":
                 return (Temp.NEW, at[0], 0, 0)
+            case "maybe_box":
+                return (BOXES[slot.values[0].repr], at[0], at[1] + 1, 0)
+            case "maybe_steal":
+                return (Temp.STEAL, at[0], id(UNBOUND), 0)
+            case "maybe_new":
+                return (Temp.NEW, at[0], id(UNBOUND), 0)
             case "const":
                 self.keep.append(slot.obj)
                 return (Temp.CONST, id(slot.obj), 0, 0)
@@ -192,6 +221,11 @@ class Temps:
             case "local":
                 return (Temp.COPY_LOCAL, slot.index, 0, 0)
         raise ValueError(f"slot kind {slot.kind!r}")
+
+
+def nesting(slot: Slot) -> int:
+    """How deep slots lie in it."""
+    return 1 + max(map(nesting, slot.parts), default=0)
 
 
 def build(state: State, exit_id: int, hot: int = 0, indices: tuple[int, ...] | None = None) -> DescriptorBlock:
@@ -211,7 +245,8 @@ def build(state: State, exit_id: int, hot: int = 0, indices: tuple[int, ...] | N
     for depth, frame in enumerate(state.frames):
         frames += frame_words(depth, frame, places, keep)
     words = [0, hot, exit_id, KINDS[state.kind], len(temps.entries), len(state.frames)]
-    words += [HEADER_WORDS + TEMP_WORDS * len(temps.entries), len(values)]
+    words += [HEADER_WORDS + TEMP_WORDS * len(temps.entries), written([indices])]
+    assert len(words) == WORDS + 1
     words += [word for entry in temps.entries for word in entry]
     return DescriptorBlock(words + frames, exit_id, state, keep, indices)
 

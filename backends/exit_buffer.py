@@ -8,6 +8,8 @@ block that all of these jump through.
 Ranges are the nodes of a binary tree over the exits in their order. A value named by the exits i to j is stored in the
 few nodes that make up that range, so with n exits it costs O(log n) stores, however many exits name it, and an exit runs
 through as many blocks on its way out. Dominance comes by itself: all exits under a node name its values.
+
+A function for direct calls writes to the log of those that leave instead, a record each, whose words have the same places.
 """
 
 from __future__ import annotations
@@ -18,21 +20,19 @@ from typing import TypeVar
 from ..optimizer.ir import Graph, State, Value
 
 Places = dict[State, tuple[int, ...]]
+WORDS = 7
+"""The word of a descriptor that says how many words the exit writes (some of which may mean nothing)."""
 Store = tuple[Value, int]
 
 
 def places(graph: Graph) -> Places:
-    """The buffer index of each of `state.values()`, for every state of the graph. A function for direct calls writes to a log
-    instead, whose records are packed."""
+    """The buffer index of each of `state.values()`, for every state of the graph."""
     made: Places = {}
     now: dict[Value, int] = {}
     for state in graph.states():
         if state in made:
             continue
         values = state.values()
-        if graph.signature is not None:
-            made[state] = tuple(range(len(values)))
-            continue
         now = {value: now[value] for value in values if value in now}
         taken = set(now.values())
         free = (at for at in range(len(values) + len(taken)) if at not in taken)

@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
+from weakref import ref
 
 from ..abi import memory
 from ..abi.arrays import WIDTHS, array_type, description
@@ -20,6 +21,8 @@ LOG_BYTES = 1 << 20
 REASONS = {N.CLOSED: "closed", N.TOO_LONG: "trace_too_long", N.INSIDE: "loops_inside", N.RETURNED: "returned"}
 NOT_TYPES = {N.K_NULL: "NULL", N.K_TAGGED: "TAGGED", N.K_BIG_INT: "BIG_INT", N.K_DICT: "DICT"}
 """The kinds that are no types, by name."""
+GONE = "GONE"
+"""What is said of a type that has died since."""
 
 
 class Observer:
@@ -47,7 +50,7 @@ class Observer:
         if self._log is None:
             self._log = (ctypes.c_int64 * (LOG_BYTES // 8))()
             self._pairs = (ctypes.c_int64 * (2 * (N.MAX_CODES + N.MAX_FRAMES)))()
-            self._kept = (ctypes.c_int64 * N.MAX_KEPT)()
+            self._kept = (ctypes.c_int64 * (2 * N.MAX_KEPT))()
             self._set(N.CODES, ctypes.addressof(self._pairs))
             self._set(N.FRAMES, ctypes.addressof(self._pairs) + 16 * N.MAX_CODES)
             self._set(N.KEPT, ctypes.addressof(self._kept))
@@ -109,10 +112,12 @@ class Observer:
         self._set(N.THREAD, 0)
         size = self._get(N.TOP) - self._get(N.EMPTY)
         raw = ctypes.string_at(self._get(N.EMPTY), size)
-        # References change hands: those of the native code are the list's from here on.
-        kept = [memory.object_at(self._kept[k]) for k in range(self._get(N.N_KEPT))]
-        for obj in kept:
-            memory.decref(id(obj))
+        kept: dict[int, ref[Any] | None] = {}
+        for k in range(self._get(N.N_KEPT)):
+            address, weak = self._kept[2 * k : 2 * k + 2]
+            kept[address] = memory.object_at(weak) if weak else None  # type: ignore[assignment]
+            if weak:
+                memory.decref(weak)  # it is the dict's from here on
         self._set(N.N_KEPT, 0)
         self._set(N.ON_CALLEE, 0)
         self._set(N.ON_END, 0)
@@ -124,9 +129,10 @@ class Observer:
 
 
 class Log:
-    """The records of one recording. They keep types alive: not to be kept for long."""
+    """The records of one recording. `kept`: weak references to the types that it names, by their addresses, and those that it names
+    functions by."""
 
-    def __init__(self, raw: bytes, codes: list[CodeType], kept: list[Any]) -> None:
+    def __init__(self, raw: bytes, codes: list[CodeType], kept: dict[int, ref[Any] | None]) -> None:
         self._raw, self._codes, self._kept = raw, codes, kept
         self._typecodes = {description(code) | 1: code for code in WIDTHS} if array_type() is not None else {}
 
@@ -157,16 +163,19 @@ class Log:
             offset,
             previous,
             self._kind(result) if result else None,
-            memory.object_at(callee) if callee else None,
+            self._kept.get(callee),
             tuple(kinds[:wanted]),
-            tuple(kind for kind in kinds[wanted:] if kind != ""),
+            tuple(kind for kind in kinds[wanted:] if kind not in ("", GONE)),
             ended,
         )
 
     def _kind(self, word: int) -> Any:
         if word & 1:
             return self._typecodes.get(word, "")
-        return NOT_TYPES.get(word) or memory.object_at(word)
+        if word not in self._kept:
+            return NOT_TYPES.get(word) or memory.object_at(word)  # which never dies
+        weak = self._kept[word]
+        return (weak() if weak is not None else None) or GONE
 
     def events(self) -> list[tuple[int, CodeType, int]]:
         """(place of the frame among those that were live, code, offset) of each instruction, in their order."""

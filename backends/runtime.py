@@ -34,6 +34,7 @@ from .llvm import (
     runtime_dicts,
     runtime_doors,
     runtime_exits,
+    runtime_generators,
     runtime_links,
     runtime_objects,
     runtime_recorder,
@@ -62,6 +63,9 @@ HELPERS: dict[str, NativeFunction] = {
     "harmless": runtime_objects.harmless,
     "harmless_now": runtime_objects.harmless_now,
     "part_harmless": runtime_objects.part_harmless,
+    "set_part": runtime_objects.set_part,
+    "has_int": runtime_objects.has_int,
+    "has_text": runtime_objects.has_text,
     "find_text": runtime_dicts.find_text,
     "find_int": runtime_dicts.find_int,
     "place_text": runtime_dicts.place_text,
@@ -142,7 +146,7 @@ CELLS = {
 }
 ROUTINES = (
     *("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "find_key", "place_text", "place_int", "place_key"),
-    *("set_has", "type_find", "dict_put", "link", "unlink"),
+    *("set_part", "has_int", "has_text", "set_has", "type_find", "dict_put", "link", "unlink"),
 )
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {
@@ -289,6 +293,7 @@ def routine_sources() -> list[bytes]:
         runtime_answers,
         runtime_dicts,
         runtime_exits,
+        runtime_generators,
         runtime_links,
         runtime_objects,
         runtime_doors,
@@ -328,7 +333,6 @@ class Runtime:
         self._functions: dict[int, tuple[weakref.ref[FunctionType], int, list[Entry]]] = {}
         self._retired: list[tuple[Entry, Callable[[], None] | None]] = []
         self.on_idle: Callable[[], None] | None = None
-        self._weak: dict[tuple[int, int], weakref.ref[Any]] = {}
         self._watch_ids: dict[str, int] = {}
         self._flags: dict[int, list[tuple[int, str, Any]]] = {}
         self._reference: ReferenceBackend | None = None
@@ -395,6 +399,7 @@ class Runtime:
         def plain() -> None: ...
 
         self.state[S.FUNCTION_VECTORCALL // 8] = memory.read64(id(plain) + LAYOUT.FUNC_VECTORCALL)
+        self.state[S.OBJECT_NEW // 8] = memory.read64(id(object) + LAYOUT.TYPE_NEW)
         self.state[S.PUT_OFF // 8] = S.PATIENCE
         self.state[S.LOOP_THRESHOLD // 8] = 1000
         self.state[S.FUNCTION_THRESHOLD // 8] = 1000
@@ -523,25 +528,17 @@ class Runtime:
 
     def set_counter(self, code: CodeType, dst: int, count: int) -> None:
         """Call the hook again after that many more events."""
-        memory.write64(self.loop_row(code, dst) + S.R_COUNT, max(count, 1))
+        row = self.loop_row(code, dst)
+        memory.write64(row + S.R_COUNT, max(count, 1))
+        memory.write64(row + S.R_FLAGS, 0)
 
     def events_left(self, code: CodeType, dst: int) -> int:
         """How many more events there will be before the hook is called."""
         return memory.read64(self.loop_row(code, dst) + S.R_COUNT)
 
     def set_never(self, code: CodeType, dst: int) -> None:
-        """Let the callback answer DISABLE there from now on; forgotten when the code object dies."""
-        row = self.loop_row(code, dst)
-        key = id(code), dst
-
-        def gone(_: object) -> None:
-            memory.write64(row + S.R_FLAGS, 0)
-            memory.write64(row + S.R_COUNT, int(self.state[S.LOOP_THRESHOLD // 8]))
-            self._weak.pop(key, None)
-
-        if key not in self._weak:
-            self._weak[key] = weakref.ref(code, gone)
-        memory.write64(row + S.R_FLAGS, S.FLAG_NEVER)
+        """Let the callback answer DISABLE there, until a counter is set; whoever says so keeps the code object alive till then."""
+        memory.write64(self.loop_row(code, dst) + S.R_FLAGS, S.FLAG_NEVER)
 
     def install_loop(
         self,
@@ -624,8 +621,6 @@ class Runtime:
             raise ValueError(
                 "functions with *args, **kwargs or keyword-only parameters and generators have no door"
             )
-        if code.co_cellvars:
-            raise ValueError("functions with cell variables have no door")
         known = self._functions.get(id(func))
         version = known[1] if known else memory.read32(id(func) + LAYOUT.FUNC_VERSION)
         entries = [entry, *others]

@@ -68,7 +68,7 @@ def main() -> int:
         tasks = runner.program_tasks(wanted) if chosen.programs else runner.kernel_tasks(wanted, chosen.quick)
     except (ValueError, RuntimeError) as error:
         parser.error(str(error))
-    configurations = known.own()
+    configurations = known.own(at_once=chosen.quick)
     if not (chosen.quick or chosen.no_peers):
         configurations += [peer for peer in known.peers() if peer.for_programs or not chosen.programs]
     configurations += given
@@ -81,6 +81,9 @@ def main() -> int:
         print("tasks          ", ", ".join(task.name for task in tasks))
         print("configurations ", ", ".join(c.name for c in configurations))
         return 0
+    missing = runner.left_out(wanted) if chosen.programs else []
+    if missing:
+        print(f"left out, with the packages they need: {', '.join(missing)}", file=sys.stderr)
     if not tasks:
         parser.error(f"no task is called like {chosen.filter!r}")
     settings = runner.QUICK if chosen.quick else runner.Settings()

@@ -19,6 +19,7 @@ from . import twins
 
 PLAIN = "plain"
 JITCORE = "jitcore"
+_NEVER_PASSED = {"PYTHON_JIT", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONDONTWRITEBYTECODE"}
 # Variables for one process only, or that would make every worker talk.
 _NOT_PASSED = {"JITCORE", "JITCORE_COMMAND", "JITCORE_STATS"}
 
@@ -41,17 +42,18 @@ class Configuration:
         return not self.numba and self.twins is None
 
     def environment(self) -> dict[str, str]:
-        """The environment of its processes."""
+        """The environment of its processes. Bytecode is kept, whatever the shell says: a process that compiles all it imports
+        is not what anybody has, but for the first time."""
         base = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith("JITCORE") and key not in ("PYTHON_JIT", "PYTHONPATH", "PYTHONSTARTUP")
+            if not key.startswith("JITCORE") and key not in _NEVER_PASSED
         }
         return {**base, "PYTHONHASHSEED": "0", **self.variables}
 
 
-def own() -> list[Configuration]:
-    """This interpreter, plain and with jitcore."""
+def own(at_once: bool = False) -> list[Configuration]:
+    """This interpreter, plain and with jitcore. `at_once`: not only after a moment, which programs that are just a check do not take."""
     options = {
         key: value
         for key, value in os.environ.items()
@@ -59,7 +61,7 @@ def own() -> list[Configuration]:
     }
     return [
         Configuration(PLAIN, (sys.executable,), peer=False),
-        Configuration(JITCORE, (sys.executable,), {"JITCORE": "1", **options}, peer=False),
+        Configuration(JITCORE, (sys.executable,), {"JITCORE": "1", **({"JITCORE_START_AFTER": "0"} if at_once else {}), **options}, peer=False),
     ]
 
 

@@ -91,8 +91,8 @@ def in_fresh_process(size: list[str], path: str, jit: bool) -> tuple[float, str]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Draw the Mandelbrot set with and without jitcore.")
-    parser.add_argument("--width", type=int, default=480)
-    parser.add_argument("--height", type=int, default=360)
+    parser.add_argument("--width", type=int, default=960)
+    parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--limit", type=int, default=300, help="most rounds per point")
     parser.add_argument("--output", default="mandelbrot.png")
     parser.add_argument("--worker", help=argparse.SUPPRESS)

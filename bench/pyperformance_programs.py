@@ -23,44 +23,70 @@ import types
 import zipfile
 import zlib
 from array import array
-from typing import Any, Callable
+from typing import Any, Callable, Iterable, NamedTuple, Tuple
 
-# Entry -> folder of the suite. Some scripts have several entries. Those that need other packages or start processes are not here.
+
+class Program(NamedTuple):
+    """A script of the suite: its folder, what it is called with, the package beyond the standard library that it needs."""
+
+    folder: str
+    arguments: Tuple[str, ...] = ()
+    needs: str = ""
+
+    @property
+    def there(self) -> bool:
+        """Whether this interpreter has what it needs."""
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
+
+
+# By entry; some scripts have several. Those that start processes or talk to a network are not here.
 PROGRAMS = {
-    "richards": "richards",
-    "deltablue": "deltablue",
-    "raytrace": "raytrace",
-    "chaos": "chaos",
-    "go": "go",
-    "hexiom": "hexiom",
-    "pyflate": "pyflate",
-    "quadtree_nbody": "barnes_hut",
-    "meteor_contest": "meteor_contest",
-    "mdp": "mdp",
-    "comprehensions": "comprehensions",
-    "generators": "generators",
-    "coroutines": "coroutines",
-    "unpack_sequence": "unpack_sequence",
-    "deepcopy": "deepcopy",
-    "deepcopy_reduce": "deepcopy",
-    "deepcopy_memo": "deepcopy",
-    "logging_format": "logging",
-    "logging_silent": "logging",
-    "logging_simple": "logging",
-    "json_dumps": "json_dumps",
-    "pprint_pformat": "pprint",
-    "telco": "telco",
-    "typing_runtime_protocols": "typing_runtime_protocols",
-    "nbody": "nbody",
-    "fannkuch": "fannkuch",
-    "spectral_norm": "spectral_norm",
-    "float": "float",
-    "nqueens": "nqueens",
-    "scimark_sor": "scimark",
-    "scimark_sparse_mat_mult": "scimark",
-    "scimark_monte_carlo": "scimark",
-    "scimark_lu": "scimark",
-    "scimark_fft": "scimark",
+    "richards": Program("richards"),
+    "deltablue": Program("deltablue"),
+    "raytrace": Program("raytrace"),
+    "chaos": Program("chaos"),
+    "go": Program("go"),
+    "hexiom": Program("hexiom"),
+    "pyflate": Program("pyflate"),
+    "quadtree_nbody": Program("barnes_hut"),
+    "meteor_contest": Program("meteor_contest"),
+    "mdp": Program("mdp"),
+    "comprehensions": Program("comprehensions"),
+    "generators": Program("generators"),
+    "coroutines": Program("coroutines"),
+    "unpack_sequence": Program("unpack_sequence"),
+    "deepcopy": Program("deepcopy"),
+    "deepcopy_reduce": Program("deepcopy"),
+    "deepcopy_memo": Program("deepcopy"),
+    "logging_format": Program("logging"),
+    "logging_silent": Program("logging"),
+    "logging_simple": Program("logging"),
+    "json_dumps": Program("json_dumps"),
+    "pprint_pformat": Program("pprint"),
+    "telco": Program("telco"),
+    "typing_runtime_protocols": Program("typing_runtime_protocols"),
+    "nbody": Program("nbody"),
+    "fannkuch": Program("fannkuch"),
+    "spectral_norm": Program("spectral_norm"),
+    "float": Program("float"),
+    "nqueens": Program("nqueens"),
+    "scimark_sor": Program("scimark"),
+    "scimark_sparse_mat_mult": Program("scimark"),
+    "scimark_monte_carlo": Program("scimark"),
+    "scimark_lu": Program("scimark"),
+    "scimark_fft": Program("scimark"),
+    "pickle_pure_python": Program("pickle", ("--pure-python", "pickle")),
+    "unpickle_pure_python": Program("pickle", ("--pure-python", "unpickle")),
+    "xml_etree_pure_python_process": Program("xml_etree", ("--no-accelerator", "process")),
+    "xml_etree_pure_python_generate": Program("xml_etree", ("--no-accelerator", "generate")),
+    "async_tree_none": Program("async_tree", ("none",)),
+    "crypto_pyaes": Program("crypto_pyaes", needs="pyaes"),
+    "tomli_loads": Program("tomli_loads", needs="tomli"),
+    "sqlglot_v2_parse": Program("sqlglot_v2", ("parse",), "sqlglot"),
+    "sqlglot_v2_optimize": Program("sqlglot_v2", ("optimize",), "sqlglot"),
+    "sympy_expand": Program("sympy", ("expand",), "sympy"),
+    "docutils": Program("docutils", needs="docutils"),
+    "html5lib": Program("html5lib", needs="html5lib"),
 }
 # Where one round is small beside its preparation, which pyperf does not time.
 LOOPS = {
@@ -83,13 +109,15 @@ LOOPS = {
 class Runner:
     """What a script sees of pyperf.Runner: notes (name, function, arguments, returns seconds?)."""
 
+    arguments: Iterable[str] = ()
+
     def __init__(self, **ignored: Any) -> None:
         self.argparser = argparse.ArgumentParser()
         self.metadata: dict[str, str] = {}
         self.args: Any = None
 
     def parse_args(self, args: Any = None) -> Any:
-        self.args = self.argparser.parse_args([])
+        self.args = self.argparser.parse_args(list(self.arguments))
         return self.args
 
     def bench_func(self, name: str, func: Callable[..., Any], *args: Any, **ignored: Any) -> None:
@@ -98,14 +126,21 @@ class Runner:
     def bench_time_func(self, name: str, func: Callable[..., Any], *args: Any, **ignored: Any) -> None:
         entries[name] = (func, args, True)
 
+    def bench_async_func(self, name: str, func: Callable[..., Any], *args: Any, **ignored: Any) -> None:
+        import asyncio
+
+        entries[name] = (lambda: asyncio.run(func(*args)), (), False)
+
 
 entries: dict[str, tuple[Callable[..., Any], tuple[Any, ...], bool]] = {}
 
 
-def load(path: str) -> types.ModuleType:
-    """Run a script as `__main__` with the stand-in for pyperf; fills `entries`."""
+def load(path: str, arguments: Iterable[str] = ()) -> types.ModuleType:
+    """Run a script as `__main__` with the stand-in for pyperf, called with these arguments; fills `entries`."""
+    Runner.arguments = arguments
     stand_in = types.ModuleType("pyperf")
-    vars(stand_in).update(Runner=Runner, perf_counter=time.perf_counter)
+    name = sys.implementation.name
+    vars(stand_in).update(Runner=Runner, perf_counter=time.perf_counter, python_implementation=lambda: name)
     spec = importlib.util.spec_from_file_location("__main__", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -123,7 +158,7 @@ def load(path: str) -> types.ModuleType:
 
 def entry(path: str, name: str) -> tuple[Callable[[], Any], Callable[[], Any] | None]:
     """(call to be timed, check or None) for one entry of a script. Raises KeyError for an unknown entry."""
-    module = load(path)
+    module = load(path, PROGRAMS[name].arguments if name in PROGRAMS else ())
     func, args, returns_seconds = entries[name]
     make_check = CHECKS.get(name)
     check = make_check(module) if make_check is not None else None

@@ -133,12 +133,19 @@ def program_tasks(wanted: Callable[[str], bool]) -> list[Task]:
             {
                 "kind": "program",
                 "entry": name,
-                "path": os.path.join(folder, f"bm_{where}", "run_benchmark.py"),
+                "path": os.path.join(folder, f"bm_{program.folder}", "run_benchmark.py"),
             },
         )
-        for name, where in PROGRAMS.items()
-        if wanted(name)
+        for name, program in PROGRAMS.items()
+        if wanted(name) and program.there
     ]
+
+
+def left_out(wanted: Callable[[str], bool]) -> list[str]:
+    """Programs that need packages which are not here: 'name (package)'."""
+    from .pyperformance_programs import PROGRAMS
+
+    return [f"{name} ({program.needs})" for name, program in PROGRAMS.items() if wanted(name) and not program.there]
 
 
 def sample(task: Task, configuration: Configuration, settings: Settings) -> Sample:

@@ -34,6 +34,7 @@ __all__ = [
     "explain",
     "jit",
     "on",
+    "start_soon",
     "stats",
 ]
 
@@ -113,11 +114,16 @@ def _active_engine() -> Engine | None:
         else:
             log.inactive(reason)
         return None
+    _report_at_exit(engine)
+    return engine
+
+
+def _report_at_exit(engine: Engine) -> None:
+    """Print a summary when the process ends, if the options say so."""
     if engine.options.stats:
         from . import report
 
         report.at_exit(engine)
-    return engine
 
 
 def _jit(target: Any, values: dict[str, Any]) -> Any:
@@ -170,6 +176,18 @@ def enable(everything: bool = True) -> None:
     engine = _active_engine()
     if engine is not None:
         engine.enable(everything)
+
+
+def start_soon() -> None:
+    """Start the default engine for everything when the program has run for a moment (the option `start_after`): what JITCORE=1
+    does. Raises OptionError for wrong options."""
+    from .engine import default_engine
+
+    engine = default_engine()
+    if not engine.options.enabled:
+        return
+    _report_at_exit(engine)
+    engine.enable_soon(lambda: _active_engine() is not None)
 
 
 def disable() -> None:

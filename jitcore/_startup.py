@@ -40,9 +40,9 @@ def start() -> None:
             options.set_command_line(values)
         elif os.environ.get("JITCORE", "0") in ("", "0"):
             return
-        from . import enable
+        from . import start_soon
 
-        enable(everything=True)
+        start_soon()
     except Exception as error:
         what = str(error) if type(error).__name__ == "OptionError" else f"{type(error).__name__}: {error}"
         log.say(f"not started: {what}; the program runs interpreted")

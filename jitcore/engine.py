@@ -25,6 +25,7 @@ from weakref import WeakSet
 from . import log
 from .budget import Budget
 from .options import Options
+from .quiet import starts_quietly
 from .reasons import Reason
 from .report import RegionRow, Stats
 from .surroundings import environment_problem, from_llvmlite, importing, own_folders, user_frame
@@ -60,6 +61,10 @@ EXIT_COSTS = 50e-6
 """Seconds that an exit costs, about: the rest of the round is interpreted."""
 EXIT_COSTS_SURELY = 2e-6
 """Seconds that it costs at least."""
+EAGER = 500
+"""Back edges: who wants less before a loop is recorded does not want to wait for anything else."""
+WAITING = 0.05
+"""Seconds after which it is asked in the background whether places that wait can be compiled."""
 LATER = 1000
 """Events after which it is asked again whether something is affordable."""
 MOST_NESTED = 6
@@ -69,8 +74,6 @@ NEVER_USED_UP = 1 << 62  # ticks
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
-ENTRY_COST = 60
-"""What it costs to get into native code and out of it again, in bytecodes of the interpreter, and what the rounds cost there."""
 PASSING_COST = 15
 """What an event costs that finds no region that fits,"""
 MISMATCH_COST = 4
@@ -122,7 +125,7 @@ class Engine:
         self.bridges = 0
         self.before: dict[str, int] = {}
         self.seen, self.seen_at = -1, 0.0
-        self.budget = Budget()
+        self.budget = Budget(self._saved)
         self.runtime: Runtime | None = None
         self.compiler: Compiler | None = None
         self._profiles: ProfileStore | None = None
@@ -186,6 +189,17 @@ class Engine:
         for code in self.registered.values():
             self._arm(code, JUMP | PY_START)
 
+    def enable_soon(self, ready: Callable[[], bool]) -> None:
+        """What JITCORE=1 does: `enable`, if `ready()` says so, once the program has used about as much CPU time as that costs (see
+        `starting`)."""
+        if not self.options.start_after or self.options.threshold < EAGER:
+            if ready():
+                self.enable()
+            return
+        from .starting import Start
+
+        Start(self, ready, self.options.start_after / 1000)
+
     def disable(self) -> None:
         """Stop: nothing new is compiled and no native code is entered any more. Regions are kept for `enable`."""
         global _active
@@ -211,9 +225,12 @@ class Engine:
     def close(self) -> None:
         """Disable for good and free all code that nobody runs."""
         self.disable()
+        if self._background is not None:
+            self._background.drop_reminder()
         for region in self.regions:
             self._uninstall(region, "closed")
         for site in self.sites.values():
+            self._again(site, self.options.threshold)
             for target in site.targets:
                 # Regions that callers went on calling when they were taken from their doors are watched for until now.
                 self.runtime.unwatch(target.valid)  # type: ignore[union-attr]
@@ -345,8 +362,6 @@ class Engine:
     # ---- arming ---------------------------------------------------------------------------------------------------
 
     def _use_callback(self) -> None:
-        from .abi.pending import starts_quietly
-
         native = self.runtime
         if native is None:
             starts_quietly(Engine._count_jump)
@@ -370,7 +385,7 @@ class Engine:
         try:
             return self._count(code, source, target)
         except BaseException as error:
-            later = self._failed(error)
+            later = self.failed(error)
             answer = None if later else sys.monitoring.DISABLE
             -later
             return answer
@@ -394,7 +409,7 @@ class Engine:
         try:
             return self._count_call(code)
         except BaseException as error:
-            later = self._failed(error)
+            later = self.failed(error)
             answer = None if later else sys.monitoring.DISABLE
             -later
             return answer
@@ -422,7 +437,7 @@ class Engine:
 
         held = Held()
         try:
-            started = self._start_runtime()
+            started = self.start_runtime()
             if not started:
                 return sys.monitoring.DISABLE if started is False else None
             address = memory.frame_address(frame)
@@ -434,7 +449,7 @@ class Engine:
         """Which functions may get a door of their own. Most are walked into from hot loops and need none."""
         return self.everything or id(code) in self.registered
 
-    def _start_runtime(self) -> bool | None:
+    def start_runtime(self) -> bool | None:
         """Native callbacks from here on. False where llvmlite is missing or broken: said once, the program runs on. None
         while somebody is in the middle of importing these very modules: not yet."""
         if self.runtime is not None:
@@ -514,7 +529,7 @@ class Engine:
         try:
             return self._hot_loop(code, target, frame)
         except BaseException as error:
-            later = self._failed(error)
+            later = self.failed(error)
             answer = None if later else sys.monitoring.DISABLE
             -later
             return answer
@@ -523,13 +538,13 @@ class Engine:
         try:
             self._hot_exit(exit_id)
         except BaseException as error:
-            -self._failed(error)
+            -self.failed(error)
 
     def _hot_function_hook(self, code: CodeType, frame: int) -> Any:
         try:
             return self._hot_function(code, frame)
         except BaseException as error:
-            later = self._failed(error)
+            later = self.failed(error)
             answer = None if later else sys.monitoring.DISABLE
             -later
             return answer
@@ -561,19 +576,18 @@ class Engine:
         func = function_of(frame)
         self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS or func is None:
-            return sys.monitoring.DISABLE
+            return self._never(site) if func is not None else sys.monitoring.DISABLE
         if site.state == "new" and id(code) not in self.registered:
             for reason, why in (("needs_frame", needs_frame(func)), ("not_profitable", too_small(code))):
                 if why:
                     self._give_up(site, reason, why)
-                    return sys.monitoring.DISABLE
+                    return self._never(site)
         if self._busy():
             self._again(site, 50)
         elif site.state == "live":
             self._another_call(site, func)
         elif site.state == "recorded":
-            self._compile(site, frame)
-            return sys.monitoring.DISABLE if site.state == "refused" else None
+            return self._compile(site, frame)
         elif not site.regions and self._rounds(code) >= LONG_LOOP:
             # Its time goes into loops that have native code; a call more or less is nothing to them.
             self._again(site, LONG_LOOP * self._options_of(code).function_threshold)
@@ -654,7 +668,7 @@ class Engine:
         self._prune(site)
         if site.state == "refused" or site.attempts >= MAX_ATTEMPTS:
             if not site.regions or site.passed and self._retire_idle(site, site.passed):
-                return sys.monitoring.DISABLE
+                return self._never(site)
             site.passed += PATIENCE
             self._again(site, PATIENCE)
             return None
@@ -662,8 +676,7 @@ class Engine:
             self._again(site, 50)
             return None
         if site.state == "recorded":
-            self._compile(site, frame)
-            return sys.monitoring.DISABLE if site.state == "refused" and not site.regions else None
+            return self._compile(site, frame)
         around = self._loop_around(site) if not site.recordings else None
         if around is not None:
             # Its region will have this loop inside. If nothing comes of that, this one gets hot again.
@@ -736,17 +749,56 @@ class Engine:
             self._refuse(reason, site.name)
             self._again(site, 10000)
 
-    def _compile(self, site: LoopSite, frame: int) -> None:
-        """Compile what was recorded, if that is affordable now."""
+    def _never(self, site: LoopSite) -> Any:
+        """There is nothing to be done there, and no events are wanted."""
+        assert self.runtime is not None
+        self.runtime.set_never(site.code, site.offset)
+        return sys.monitoring.DISABLE
+
+    def _compile(self, site: LoopSite, frame: int) -> Any:
+        """Compile what was recorded, if that is affordable now. Returns what the callback is to say."""
         if not site.agreed and not self._affordable():
-            self._again(site, LATER)
-            return
+            return self._pause(site)
         site.agreed = False
         start = thread_time()
         try:
             self._compile_now(site, frame)
         finally:
             self.budget.spent += thread_time() - start
+        return self._never(site) if site.state == "refused" and not site.regions else None
+
+    def _pause(self, site: LoopSite) -> Any:
+        """What the callback is to say at a place whose compile is due and not affordable. An event there costs about as much as a call
+        in the interpreter: there are to be none until something is affordable, if events are not needed to get to other code, and
+        switching them on again does not do so for other tools."""
+        from .tracing.recorder import other_tools
+
+        if site.regions or other_tools(TOOL) or not self._wake_later():
+            self._again(site, LATER)
+            return None
+        self._again(site, 1)
+        return sys.monitoring.DISABLE
+
+    def _wake(self) -> None:
+        """In the background: let paused places have events again, if something is affordable now."""
+        if self.closed or not self.enabled:
+            return
+        if self.budget.affords():
+            sys.monitoring.restart_events()
+        else:
+            self._wake_later()
+
+    def _wake_later(self) -> bool:
+        """Ask in a while; False where nobody can. A fork does not wait for that: then they have events again."""
+        return self.queue().remind(WAITING, self._wake, sys.monitoring.restart_events)
+
+    def queue(self) -> Queue:
+        """What this engine does in the background."""
+        if self._background is None:
+            from .background import Queue
+
+            self._background = Queue(lambda error: self._internal(error))
+        return self._background
 
     def _compile_now(self, site: LoopSite, frame: int) -> None:
         from .regions import entry_of, function_entry_of, function_of
@@ -917,6 +969,10 @@ class Engine:
         where nothing is left to a thread in the background, so that runs are alike."""
         return self.options.verify or not self.options.background
 
+    def _saved(self) -> float:
+        """Seconds that native code has saved until now, about."""
+        return sum(region.saves for region in self.regions if region.state == "live")
+
     def _affordable(self, seconds: float = 0.0) -> bool:
         return self._prompt() or self.budget.affords(seconds)
 
@@ -924,7 +980,7 @@ class Engine:
         try:
             self._tier_up(address)
         except BaseException as error:
-            -self._failed(error)
+            -self.failed(error)
 
     def _tier_up(self, address: int) -> None:
         """A region's quick code was used enough to be worth better code."""
@@ -944,16 +1000,14 @@ class Engine:
         if not self.options.background:
             self._upgrade(region, alone=False)
             return
-        if self._background is None:
-            from .background import Queue
-
-            self._background = Queue(lambda error: self._internal(error))
-        self._background.submit(lambda: self._upgrade(region, alone=True))
+        self.queue().submit(lambda: self._upgrade(region, alone=True))
 
     def _retire_idle(self, site: LoopSite, passed: int = 0) -> bool:
         """Take a loop's regions out where getting in and out costs more than what is done in between: a loop that yields, say,
         whose every round has something that is not covered, or that is short. Or one that meets so many types that most of
         its events, `passed` of them, find no region that fits. Under stress nothing pays, and all stays."""
+        from .regions import ENTRY_COST
+
         if not self._weighs():
             return False
         if site.offset == FUNCTION:
@@ -1264,7 +1318,7 @@ class Engine:
         if garbage and self.runtime is not None:
             self.runtime.sweep()
 
-    def _failed(self, error: BaseException) -> Any:
+    def failed(self, error: BaseException) -> Any:
         """What becomes of an exception in a callback: negating the result is to be the callback's last act. The program's
         own, from a signal handler that happened to run here, is then raised in the program."""
         from .abi.pending import Later, is_the_programs
@@ -1312,7 +1366,7 @@ def exit_place(state: State) -> ExitPlace:
 
 def has_function_door(code: CodeType) -> bool:
     """Whether the door's stub can make this code's frames."""
-    return not code.co_flags & (VARIADIC | GENERATORS) and not code.co_kwonlyargcount and not code.co_cellvars
+    return not code.co_flags & (VARIADIC | GENERATORS) and not code.co_kwonlyargcount
 
 
 def code_offset() -> int:

@@ -157,6 +157,13 @@ class Options:
     exit_threshold: int = _int(
         50, 1, BIG, "times a way out of native code is taken before it gets native code", True
     )
+    start_after: int = _int(
+        160,
+        0,
+        60_000,
+        "with JITCORE=1: milliseconds of CPU time after which jitcore gets ready, and programs that end sooner do not pay for it"
+        " (at once where `threshold` is below 500)",
+    )
     # How much
     trace_limit: int = _int(4000, 10, 1_000_000, "most bytecode instructions in one recording", True)
     max_inline_depth: int = _int(8, 0, 100, "most calls inlined into each other", True)
@@ -180,13 +187,13 @@ class Options:
     )
     background: bool = _bool(True, "make better code in another thread while the quick code runs")
     compile_share: int = _int(
-        40, 1, 100, "most CPU time for better code, in percent of what the process has used (plus a tenth of a second)"
+        20, 1, 100, "most CPU time for better code, in percent of what the process has used (and half of what was saved)"
     )
     backend: str = _choice(
         "llvm reference", "llvm", "what runs regions: native code, or a slow evaluator for checks"
     )
     passes: tuple[str, ...] = Option(  # type: ignore[assignment]
-        "names", ("all",), "optimizer passes to run", choices=("fold", "gvn", "ranges", "hoist", "jumps", "refcount", "dce")
+        "names", ("all",), "optimizer passes to run", choices=("fold", "virtuals", "gvn", "ranges", "hoist", "jumps", "refcount", "dce")
     )
     # What it tells
     stats: bool = _bool(
@@ -196,7 +203,7 @@ class Options:
         "off info debug", "off", "one line on stderr for each thing compiled or refused (info), or more"
     )
     # Checks of jitcore itself
-    verify: bool = _bool(False, "check the intermediate form after every pass")
+    verify: bool = _bool(False, "check the intermediate form after every pass that changed it")
     pass_limit: int = _int(
         BIG, 0, BIG, "how often passes are applied, all regions together; further times are left out (see --bisect)"
     )

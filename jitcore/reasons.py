@@ -27,7 +27,7 @@ class Reason(Enum):
     UNSUPPORTED_CALL = (
         "A call of this kind (its arguments or its callee) is not compiled; simple positional calls are."
     )
-    GENERATOR = "Generators and coroutines have no native entry; loops inside them are compiled."
+    GENERATOR = "Generators and coroutines have no native entry; loops inside them are compiled, loops over generators walk into them."
     EXCEPTION_HANDLER = (
         "The recording ran into an exception or its handler; the exceptional path stays interpreted."
     )

@@ -15,7 +15,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from time import perf_counter
+from time import thread_time
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -29,11 +29,11 @@ from .optimizer.ir import Graph, Signature, State
 from .records import dataclass, field
 from .tracing.code_flags import OPTIMIZED
 from .tracing.decode import code_info
-from .tracing.entry import door_graph, shape_of
-from .tracing.iteration import WIDTH
+from .tracing.entry import door_graph, kind_of
 from .tracing.names import find as find_names
 from .tracing.profile import ProfileStore
 from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation, translate
+from .tracing.versions import WIDTH
 
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
@@ -50,6 +50,8 @@ MAX_REMAKES = 12
 UNSTABLE = 3
 """Regions that have died of a name's changes before it is loaded anew each time."""
 MAX_ATTEMPTS = 4
+NAME = "region"
+"""Of every region's function: each is a module by itself, and equal regions have equal texts."""
 
 
 POISON = -0x2121212121212122
@@ -84,6 +86,7 @@ class Region:
     translation: Translation | None
     native: Any
     compile_seconds: float
+    """CPU time that its code has taken, better code included, and without other functions that were made on the way."""
     made_for: Entry | None
     target: DirectTarget | None = None
     """Of a function without a frame: how it is called directly."""
@@ -133,6 +136,23 @@ class Region:
         return self.turns_of_ticks * self.budget * max(each, 1.0) * QUICK_BYTECODE
 
     @property
+    def saves(self) -> float:
+        """How many seconds the code has saved so far, about; less than nothing where it leaves too soon. Calls by native code are
+        seen as far as quick code counts them."""
+        from .backends.llvm.runtime_state import ENTRY_TICKS
+
+        if self.entry is None or self.ticks is None or self.site is None:
+            return 0.0
+        if self.offset != FUNCTION:
+            return SAVED_BY_BYTECODE * (self.gained - ENTRY_COST * self.entry.entries)
+        each = self.site.call_saves(self.translation) if self.translation is not None else inf
+        if each == inf:
+            return 0.0
+        used = (self.turns_of_ticks + 1) * self.budget - min(max(self.ticks.value, 0), self.budget)
+        calls = max(used / ENTRY_TICKS, self.entry.entries)
+        return SAVED_BY_BYTECODE * (calls * each - EXIT_COST * self.entry.exits)
+
+    @property
     def gained(self) -> float:
         """How many bytecodes the interpreter was spared, about: a round is taken to be as those that were recorded, the last one
         goes as far as its exit. Calls out of native code are dearer than what the interpreter's specialised bytecodes do.
@@ -144,13 +164,19 @@ class Region:
         return self.entry.entries * self.rounds * each + begun
 
     def saved_by_calls(self, passing: Callable[[State], bool]) -> float:
-        """The same for a function, what its door and its exits cost taken off. Calls that ended at `passing` exits do not count:
-        there is going to be code for what is behind them."""
+        """The same for a function, what its door and its exits cost taken off. Infinity while a good part of the calls ends at
+        `passing` exits: there is going to be code for what is behind them, and what they do then may be all the work (a
+        recursive function is recorded where the recursion ends)."""
         if self.translation is None or self.entry is None or self.site is None:
             return inf
-        taken = [(state, block.count) for state, block in self.descriptors.items() if state.kind not in ("return", "mismatch")]
+        ends = [(state, block.count) for state, block in self.descriptors.items() if state.kind != "mismatch"]
+        taken = [(state, count) for state, count in ends if state.kind != "return"]
         all_exits = sum(count for _, count in taken)
         counted = [(state, count) for state, count in taken if not passing(state)]
+        # Calls that wait for a callee that leaves are no ends of their own.
+        calls = sum(count for state, count in ends if state.kind != "suspended")
+        if all_exits - sum(count for _, count in counted) > UNFINISHED * calls:
+            return inf
         # Those of calls by native code are among them.
         share = self.entry.exits / all_exits if all_exits else 0.0
         exits = share * sum(count for _, count in counted)
@@ -222,12 +248,18 @@ class Upgrade:
         return LINE_COSTS[self.effort] * self.ir_text.count("\n")
 
 
+ENTRY_COST = 60
+"""What it costs to get into a loop's native code and out of it again, in bytecodes of the interpreter, and what the rounds cost there."""
+SAVED_BY_BYTECODE = 10e-9
+"""Seconds that native code saves with each bytecode, about."""
 QUICK_BYTECODE = 5e-9
 """Seconds that quick code takes for a bytecode, about."""
 DOOR_COST = 8
 """What it costs more to call native code than the interpreter's own, in bytecodes."""
 EXIT_COST = 40
 """What it costs to make frames and let the interpreter go on with them."""
+UNFINISHED = 0.25
+"""The share of a function's calls that may end where code is going to be when it is asked whether it pays."""
 FUNCTION = -1
 """The offset of a site that is a function's start."""
 
@@ -336,8 +368,10 @@ class Compiler:
     def __init__(self, runtime: Runtime, options: Options, profiles: ProfileStore) -> None:
         self.runtime, self.options, self.profiles = runtime, options, profiles
         self.exit_ids = itertools.count(1)
-        self.serial = itertools.count(1)
         self.timings: dict[str, float] = {}
+        """Seconds of CPU time by stage."""
+        self.inside = 0.0
+        """Seconds that compiles have taken within the one that is going on: of functions that it calls."""
         self.applied = 0
         """How often passes were applied, or would have been."""
         self.changes: Counter[tuple[int, str]] = Counter()
@@ -399,18 +433,29 @@ class Compiler:
     ) -> Region:
         """A region for the entry; `plans` are those of an earlier translation, `check` may refuse the new one. Raises Refused,
         TranslationError, CompileError, MemoryError."""
-        start = perf_counter()
+        start, others, self.inside = thread_time(), self.inside, 0.0
+        try:
+            region = self._compile(entry, options, plans, check)
+            region.compile_seconds = thread_time() - start - self.inside
+            return region
+        finally:
+            self.inside = others + thread_time() - start
+
+    def _compile(
+        self, entry: Entry, options: Options | None, plans: dict[Any, Any] | None, check: Callable[[Translation], None]
+    ) -> Region:
+        start, others = thread_time(), self.inside
         translation = self.translate(entry, options, plans)
         check(translation)
         if entry.function_door and entry.direct is None and translation.calls_out and not code_info(entry.code).loops:
             # A real frame, made and true at each call it does: the interpreter is better at that.
             raise Refused("call_bound", f"{len(translation.calls_out)} calls out of native code and no loop")
-        self.note("translate", start)
+        self.note("translate", start + self.inside - others)
         graph, direct, target = translation.graph, None, translation.target
         self.optimise(graph)
         if target is not None:
             graph, direct = door_graph(target), graph
-        start_descriptors = perf_counter()
+        start_descriptors = thread_time()
         descriptors = build_all(graph, self.exit_ids, 0)
         if direct is not None:
             descriptors |= build_all(direct, self.exit_ids, 0)
@@ -418,7 +463,6 @@ class Compiler:
         valid = ctypes.c_int64(1) if target is None else target.flag
         # Under stress the region reads a word that is never 1, while its own stays 1 for the doors.
         found = self.runtime.cell("never") if self.options.invalidate_stress else ctypes.addressof(valid)
-        name = f"jitcore_{next(self.serial)}"
         nbuf = words(block.places for block in descriptors.values()) + 1
         region = Region(
             entry.code,
@@ -433,12 +477,11 @@ class Compiler:
             entry,
         )
         region.target = target
-        self.link(region, graph, direct, name, found, options or self.options)
-        region.compile_seconds = perf_counter() - start
+        self.link(region, graph, direct, found, options or self.options)
         return region
 
     def optimise(self, graph: Graph) -> None:
-        start = perf_counter()
+        start = thread_time()
 
         def allow(name: str) -> bool:
             self.applied += 1
@@ -450,7 +493,7 @@ class Compiler:
         self.note("passes", start)
 
     def link(
-        self, region: Region, graph: Graph, direct: Graph | None, name: str, valid: int, options: Options
+        self, region: Region, graph: Graph, direct: Graph | None, valid: int, options: Options
     ) -> None:
         """Make the region's code: by the reference backend, or quick code that counts its use, or the best at once. `valid`
         is where the region looks whether it is valid."""
@@ -463,11 +506,11 @@ class Compiler:
         from .backends.llvm.jit import affordable
         from .backends.llvm.lower import LowerOptions, direct_name, lower
 
-        start = perf_counter()
+        start = thread_time()
         quick = options.opt_level < 3
         lowered = lower(
             graph,
-            name,
+            NAME,
             lambda state: descriptors[state].address,
             valid=valid,
             options=LowerOptions(
@@ -475,7 +518,7 @@ class Compiler:
             ),
             direct=direct,
         )
-        exports = [name] if direct is None else [name, direct_name(name)]
+        exports = [NAME] if direct is None else [NAME, direct_name(NAME)]
         symbols = {**lowered.symbols, **self.runtime.symbols}
         if 0 < options.opt_level < 3:
             region.ticks, region.budget = ctypes.c_int64(options.tier_threshold), options.tier_threshold
@@ -483,11 +526,11 @@ class Compiler:
             effort = affordable("quick" if options.opt_level == 1 else "full", lowered.ir_text)
             region.upgrade = Upgrade(lowered.ir_text, symbols, exports, effort)
         self.note("lower", start)
-        start = perf_counter()
+        start = thread_time()
         region.tier = "none" if quick else affordable("full", lowered.ir_text)
         module = self.runtime.jit.compile_ir(lowered.ir_text, symbols, exports, region.tier)
         self.note("llvm", start)
-        region.native, region.address = Native([module], lowered), module.address(name)
+        region.native, region.address = Native([module], lowered), module.address(NAME)
         if direct is not None:
             region.direct_address = module.address(exports[1])
 
@@ -500,7 +543,7 @@ class Compiler:
         if work is None:
             return
         region.upgrade = None
-        start = perf_counter()
+        start = thread_time()
         code = self.runtime.jit.compile_object(without_ticks(work.ir_text), work.effort, alone)
         module = self.runtime.jit.link(code, work.symbols, work.exports, work.exports[0])
         native = region.native
@@ -513,11 +556,11 @@ class Compiler:
         if region.target is not None and region.target.entry is region.entry:
             region.target.words[0] = addresses[1]
         region.tier = work.effort
-        region.compile_seconds += perf_counter() - start
+        region.compile_seconds += thread_time() - start
         self.note("upgrade", start)
 
     def note(self, stage: str, start: float) -> None:
-        self.timings[stage] = self.timings.get(stage, 0.0) + perf_counter() - start
+        self.timings[stage] = self.timings.get(stage, 0.0) + thread_time() - start
 
 
 def entry_of(code: CodeType, offset: int, frame: int, watcher: int) -> Entry:
@@ -531,9 +574,7 @@ def entry_of(code: CodeType, offset: int, frame: int, watcher: int) -> Entry:
     if info.at(offset).op == "FOR_ITER":
         # The loop's own iterator; those of loops around it are not touched here.
         at = info.nlocalsplus + depth - WIDTH
-        address = memory.slot_object(words[at])
-        borrowed = LAYOUT.TAGGED and words[at] & 1
-        kinds[at] = (shape_of(address) if address and not borrowed else None) or kinds[at]
+        kinds[at] = kind_of(words[at], iterates=True)
     variables = 0 if code.co_flags & OPTIMIZED else memory.read64(frame + LAYOUT.FRAME_LOCALS)
     namespace: Any = memory.object_at(variables) if variables else None
     names = find_names(info, namespace, watcher)
@@ -553,8 +594,12 @@ def entry_of(code: CodeType, offset: int, frame: int, watcher: int) -> Entry:
 def function_entry_of(code: CodeType, frame: int, watcher: int) -> Entry:
     """What a function's door will find: the parameters of this call."""
     info = code_info(code)
-    found = entry_of(code, info.first_offset, frame, watcher)
+    found = entry_of(code, info.call_offset, frame, watcher)
     found.function_door = True
+    for slot in info.cells:
+        # The frame has them already, which the door's will not.
+        cell = memory.slot_object(memory.read64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * slot))
+        found.locals[slot] = kind_of(memory.read64(cell + LAYOUT.CELL_REF)) if slot < code.co_argcount else None
     return found
 
 
@@ -562,7 +607,7 @@ def direct_entry(func: FunctionType, kinds: tuple[type, ...]) -> Entry:
     """What a direct function that is called with arguments of these types will find."""
     info = code_info(func.__code__)
     unbound = [None] * (info.nlocalsplus - len(kinds))
-    found = Entry(func.__code__, info.first_offset, func.__globals__, func.__builtins__, [*kinds, *unbound], [])  # type: ignore[attr-defined]
+    found = Entry(func.__code__, info.call_offset, func.__globals__, func.__builtins__, [*kinds, *unbound], [])  # type: ignore[attr-defined]
     found.function_door = True
     return found
 
@@ -573,10 +618,3 @@ def function_of(frame: int) -> FunctionType | None:
     func = memory.object_at(address) if address else None
     return func if isinstance(func, FunctionType) else None
 
-
-def kind_of(bits: int) -> object:
-    """The exact type of what a slot holds; None for NULL, 'tagged' for an unboxed integer."""
-    if LAYOUT.TAGGED and bits & 3 == 3:
-        return "tagged"
-    address = memory.slot_object(bits)
-    return type(memory.object_at(address)) if address else None

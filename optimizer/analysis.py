@@ -13,17 +13,28 @@ MAKES_OR_FAILS = frozenset({"dict.new", "instance.new", "call.closed", "call.clo
 """Operations that give a new reference, or NULL with nothing done."""
 
 
+ENDS = frozenset({"obj.drop_is_safe", "obj.ends_safely", "obj.outlives"})
+"""Questions whether the end of an object would run code."""
+
+
+def drops_asked(op: Op) -> int:
+    """How many drops one of `ENDS` asks about."""
+    return int(op.imm[0]) if op.imm else 1  # type: ignore[call-overload]
+
+
 def forcible(op: Op) -> bool:
     """Whether the operation is a guard that may leave although it holds, which stress makes it do: leaving there means no
     more than to go on in the interpreter. Where the guard asks whether something was made, the exit believes it was not
-    and would not give it back."""
+    and would not give it back; where it asks whether something was done, that would be done twice."""
     if not op.info.guard or op.state is None or op.state.kind != "resume":
         return False
     asked = op.args[0].producer if op.name == "guard" else None
-    if not isinstance(asked, Op) or asked.name != "obj.is_null":
+    made = asked.args[0].producer if isinstance(asked, Op) and asked.args else None
+    if not isinstance(asked, Op) or not isinstance(made, Op):
         return True
-    made = asked.args[0].producer
-    return not (isinstance(made, Op) and made.name in MAKES_OR_FAILS)
+    if asked.name == "int.lt":
+        return not made.info.writes - {"alloc"}
+    return asked.name != "obj.is_null" or made.name not in MAKES_OR_FAILS
 
 
 

@@ -5,12 +5,16 @@ and go now, NotImplemented means that the other operand is asked, and a comparis
 emits all of that where the callee returns as it was seen to. Where the callee's frame was given to the interpreter meanwhile, the
 native runtime does it (`backends/llvm/runtime_answers.py`), from the rows of this table. A frame record names its row (`FrameRec.answer`).
 
+A generator that was walked into by the loop over it is a callee, too: what it yields is pushed, and when it has ended, the loop ends
+(ITERATES). Its frame lies in the generator, which is on the stack of the frame that waits.
+
 With TEMPS a frame, waiting or not, has operands on top of its stack that are only there to be let go, as soon as all frames
 are in place: arguments that existed for a direct call only.
 """
 
 from __future__ import annotations
 
+from ..abi import LAYOUT
 from ..abi.operands import top_first
 from ..records import dataclass
 
@@ -18,13 +22,14 @@ from ..records import dataclass
 VALUE = 0  # it is pushed
 NONE = 1  # of a class's `__init__`: it has to be None and goes; the instance is on the stack
 TEMPS = 2  # it is pushed; the operands, which the callee was lent, went when the callee had got a frame
-OPERANDS = 3  # the operands go, it is pushed
-ASSIGNS = 4  # the operands go, and so does it
-OPERATOR = 5  # as OPERANDS, but NotImplemented means: ask the other operand
-INPLACE = 6  # NotImplemented means: do the operator that does not work in place
-COMPARISON = 7  # as OPERATOR, and in the end objects compare by identity
-LAST = 8  # flag: the other operand has been asked already
-
+ITERATES = 3  # it is pushed, if the generator has yielded it; otherwise FOR_ITER is done again, which finds the generator at its end
+NEXT = 4  # of an iterator's `__next__`: it is pushed; if that has raised StopIteration, the loop ends
+OPERANDS = 5  # the operands go, it is pushed
+ASSIGNS = 6  # the operands go, and so does it
+OPERATOR = 7  # as OPERANDS, but NotImplemented means: ask the other operand
+INPLACE = 8  # NotImplemented means: do the operator that does not work in place
+COMPARISON = 9  # as OPERATOR, and in the end objects compare by identity
+LAST = 16  # flag: the other operand has been asked already
 
 @dataclass(frozen=True)
 class Answer:
@@ -67,6 +72,8 @@ ANSWERS: dict[str, Answer] = {
     "none": Answer(NONE),
     "item": Answer(OPERANDS, 2, top_first=top_first("item")),
     "assigns": Answer(ASSIGNS, 3, top_first=top_first("assignment")),
+    "iterates": Answer(ITERATES, 2 if LAYOUT.FOR_ITER_PAIR else 1),
+    "next": Answer(NEXT, 2 if LAYOUT.FOR_ITER_PAIR else 1),
 }
 MOST_TEMPS = 8
 for _count in range(1, MOST_TEMPS + 1):

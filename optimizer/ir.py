@@ -70,6 +70,10 @@ class Op:
         return f"<{self.name} {self.args} {self.imm}>"
 
 
+STEALS = ("steal", "maybe_steal")
+"""Kinds of slots that take their value's reference over."""
+
+
 @dataclass(eq=False)
 class Slot:
     """How to fill one interpreter slot: what to materialise from which values.
@@ -78,7 +82,12 @@ class Slot:
     reference), const (obj), range_iter (start, length, step), range (start, stop, step), tuple (parts), tagged
     (3.15's unboxed stack integers), poison, local (another reference to what the outermost frame's local `index`
     holds), and iterators: sequence_iter and reversed_iter (index; the list or tuple as a part), enumerate (count; the
-    iterator inside), zip (the iterators inside).
+    iterator inside), zip (the iterators inside). generator: its parts are its function, its code and the names of parameters that are
+    given by name only, then locals and operand stack; it goes on at the offset `index`, or is new (0). One that runs has the first
+    three only: what it has is in its frame's record. maybe_box (values: a number, and a b that says whether there is one), maybe_steal
+    and maybe_new are for locals that may be unbound (the reference is then to `UNBOUND`), and leave the slot empty where they are.
+    instance: of the class `obj`, with the parts as its attributes, oldest first; `places` says of each where it is (the number of
+    the place in inline values, or minus the offset in the instance). Slots with the same `index` show the same instance.
     """
 
     kind: str
@@ -86,9 +95,11 @@ class Slot:
     obj: object = None
     parts: tuple[Slot, ...] = ()
     index: int = 0
+    places: tuple[int, ...] = ()
 
     def map(self, fn: Callable[[Value], Value]) -> Slot:
-        return Slot(self.kind, tuple(map(fn, self.values)), self.obj, tuple(p.map(fn) for p in self.parts), self.index)
+        parts = tuple(p.map(fn) for p in self.parts)
+        return Slot(self.kind, tuple(map(fn, self.values)), self.obj, parts, self.index, self.places)
 
     def each_value(self) -> Iterator[Value]:
         yield from self.values
@@ -231,6 +242,8 @@ class Graph:
         self.name = name
         self.signature = signature
         self.blocks: list[Block] = []
+        self.instances = 0
+        """The highest number of an instance that states show."""
 
     def block(self, label: str) -> Block:
         made = Block(f"{label}.{len(self.blocks)}")

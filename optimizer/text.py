@@ -34,7 +34,8 @@ from .registry import OPS
 
 SINGLETONS = {"None": None, "True": True, "False": False, "Ellipsis": ...}
 KINDS = ("resume", "return", "mismatch", "error", "suspended")
-COMPOUND = ("range_iter", "range", "tuple", "sequence_iter", "reversed_iter", "enumerate", "zip")
+COMPOUND = ("range_iter", "range", "tuple", "sequence_iter", "reversed_iter", "enumerate", "zip", "generator")
+INSTANCE = "instance"
 BY_IDENTITY = ("object",)
 
 
@@ -186,7 +187,7 @@ class Printer:
             work.append(state.result)
         while work:
             slot = work.pop()
-            if id(slot) in seen and slot.kind in COMPOUND:
+            if id(slot) in seen and slot.kind in (*COMPOUND, INSTANCE):
                 shared.add(id(slot))
             else:
                 seen.add(id(slot))
@@ -218,9 +219,13 @@ class Printer:
             return "const " + self.named(slot.obj)
         if slot.kind == "local":
             return f"local {slot.index}"
+        if slot.kind == INSTANCE:
+            inside = [f"{at}: {self.slot(part)}" for at, part in zip(slot.places, slot.parts, strict=True)]
+            return f"instance {slot.index} {self.named(slot.obj)}(" + ", ".join(inside) + ")"
         if slot.kind in COMPOUND:
             inside = [*(f"%{v.number}" for v in slot.values), *(self.slot(p) for p in slot.parts)]
-            return f"{slot.kind}(" + ", ".join(inside) + ")"
+            where = f" {slot.index}" if slot.kind == "generator" else ""
+            return f"{slot.kind}{where}(" + ", ".join(inside) + ")"
         return " ".join([slot.kind, *(f"%{v.number}" for v in slot.values)])
 
 
@@ -282,6 +287,7 @@ class Parser:
         self.values: dict[str, Value] = {}
         self.blocks: dict[str, Block] = {}
         self.later: list[Callable[[], None]] = []
+        self.instances = 0
 
     # tokens
 
@@ -336,6 +342,7 @@ class Parser:
             raise TextError(f"unexpected {self.peek()!r} after {self.behind()}")
         for fill in self.later:
             fill()
+        graph.instances = self.instances
         return graph
 
     def block(self) -> Block:
@@ -496,7 +503,16 @@ class Parser:
             slot.obj = self.literal()
         elif slot.kind == "local":
             slot.index = int(self.take("number"))
+        elif slot.kind == INSTANCE:
+            slot.index, slot.obj = int(self.take("number")), self.literal()
+            self.instances = max(self.instances, slot.index)
+            attributes: dict[int, Slot] = {}
+            self.expect("(")
+            self.items(")", lambda: self.local(attributes))
+            slot.places, slot.parts = tuple(attributes), tuple(attributes.values())
         elif slot.kind in COMPOUND:
+            if slot.kind == "generator":
+                slot.index = int(self.take("number"))
             self.expect("(")
             inside = self.items(")", lambda: self.take() if self.kind() == "value" else self.slot())
             slot.parts = tuple(s for s in inside if isinstance(s, Slot))

@@ -18,9 +18,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NoReturn
 
 from .analysis import Dominators, predecessors
-from .ir import REPRS, Block, Graph, Op, Slot, State, Value
+from .ir import REPRS, STEALS, Block, Graph, Op, Slot, State, Value
 from .registry import OPS
 from .text import number_all, show_op, show_state
 
@@ -30,6 +31,9 @@ SLOT_VALUES = {
     "box": ("i", "f", "b"),
     "steal": ("o",),
     "new": ("o",),
+    "maybe_box": ("ib", "fb", "bb"),
+    "maybe_steal": ("o",),
+    "maybe_new": ("o",),
     "const": ("",),
     "range_iter": ("iii",),
     "range": ("iii",),
@@ -38,11 +42,13 @@ SLOT_VALUES = {
     "reversed_iter": ("i",),
     "enumerate": ("i",),
     "zip": ("",),
+    "generator": ("",),
+    "instance": ("",),
     "tagged": ("i",),
     "poison": ("",),
     "local": ("",),
 }
-SLOT_PARTS = {"tuple": None, "zip": None, "sequence_iter": 1, "reversed_iter": 1, "enumerate": 1}
+SLOT_PARTS = {"tuple": None, "zip": None, "generator": None, "instance": None, "sequence_iter": 1, "reversed_iter": 1, "enumerate": 1}
 """How many parts a slot of a kind has (None: any number; other kinds: none)."""
 ITERATORS = frozenset({"range_iter", "sequence_iter", "reversed_iter", "enumerate", "zip"})
 INSIDE = {
@@ -50,6 +56,7 @@ INSIDE = {
     "zip": ITERATORS,
     "sequence_iter": frozenset({"steal", "new", "const"}),
     "reversed_iter": frozenset({"steal", "new", "const"}),
+    "instance": frozenset({"box", "steal", "new", "const", "instance"}),
 }
 """What the parts may be. No code may run when an exit makes an iterator, so these hold known built-in ones."""
 POISON = ("null", "poison", "none", "empty")
@@ -58,11 +65,11 @@ QUIET = frozenset({"poll"})
 BORROWED = frozenset(
     {
         "dict.find_int", "dict.find_key", "dict.find_text", "door.arg", "field.o", "frame.local", "frame.namespace", "frame.stack", "name.get",
-        "instance.dict", "dict.at", "type.find",
+        "generator.slot", "instance.dict", "dict.at", "type.find",
         "list.get", "slot.get", "tuple.get", "values.get",
     }
 )
-UNCOUNTED = frozenset({"const.o", "obj.box_bool", "obj.null"})
+UNCOUNTED = frozenset({"const.o", "obj.box_bool", "obj.box_bool_if", "obj.null"})
 
 Key = tuple[tuple[int, int], ...]
 NOWHERE: Key = ()
@@ -74,14 +81,18 @@ class VerifyError(Exception):
 
 def verify(graph: Graph) -> None:
     """Raises VerifyError if the graph breaks a rule. Unreachable blocks are not looked at."""
-    number_all(graph)
-    Verifier(graph).run()
+    try:
+        Verifier(graph).run()
+    except VerifyError:
+        number_all(graph)  # once more, for a message with numbers: nearly all graphs are right, and need none
+        Verifier(graph).run()
+        raise
 
 
 def matches(operands: str, args: list[Value]) -> bool:
     """Whether the arguments' representations are those of an operand string, a trailing '*' repeating its
     letter."""
-    reprs = "".join(a.repr for a in args)
+    reprs = "".join([a.repr for a in args])
     if operands.endswith("*"):
         fixed, letter = operands[:-2], operands[-2]
         if letter == "?":
@@ -98,10 +109,28 @@ class Verifier:
         self.order = graph.reverse_postorder()
         self.known = {id(b) for b in graph.blocks}
         self.preds = predecessors(self.order)
-        self.where = "graph"
+        self.block: Block | None = None
+        self.at: Op | State | None = None
+        self.inside: State | None = None
+        self.states: dict[State, tuple[list[Value], Counter[Value]]] = {}
+        """What those that were looked at name, and how many references to each value they take over."""
 
-    def fail(self, message: str) -> None:
-        raise VerifyError(f"{message}\n  in {self.where}")
+    def fail(self, message: str) -> NoReturn:
+        raise VerifyError(f"{message}\n  in {self.where()}")
+
+    def see(self, block: Block, at: Op | State | None) -> None:
+        """Say what is looked at: an operation, the state of an exit, or the terminator."""
+        self.block, self.at, self.inside = block, at, None
+
+    def where(self) -> str:
+        """What is looked at, as text."""
+        if self.block is None:
+            return "graph"
+        if isinstance(self.at, Op):
+            text = show_op(self.at)
+        else:
+            text = f"exit {show_state(self.at)}" if self.at is not None else self.block.term or "no terminator"
+        return f"{self.block.label}: {text}" + (f"\n  state {show_state(self.inside)}" if self.inside is not None else "")
 
     def run(self) -> None:
         graph = self.graph
@@ -115,12 +144,12 @@ class Verifier:
             self.define(block)
         for block in self.order:
             for at, op in enumerate(block.ops):
-                self.where = f"{block.label}: {show_op(op)}"
+                self.see(block, op)
                 self.op(op)
                 self.uses(op.args, block, at)
                 if op.state is not None:
                     self.state(op.state, block, at)
-            self.where = f"{block.label}: {block.term or 'no terminator'}"
+            self.see(block, None)
             self.terminator(block)
         self.effects()
         self.references()
@@ -147,9 +176,10 @@ class Verifier:
 
     def uses(self, values: list[Value] | tuple[Value, ...], block: Block, at: int) -> None:
         for value in values:
-            if value not in self.defs:
+            found = self.defs.get(value)
+            if found is None:
                 self.fail(f"{value} is not defined in a reachable block")
-            home, place = self.defs[value]
+            home, place = found
             if not (place < at if home is block else self.dominators.dominates(home, block)):
                 self.fail(f"{value} is used where its definition does not dominate")
 
@@ -167,36 +197,55 @@ class Verifier:
             self.fail("a guard needs a state" if info.guard else "only guards have states")
 
     def state(self, state: State, block: Block, at: int) -> None:
-        self.where += f"\n  state {show_state(state)}"
+        self.inside = state
+        if state not in self.states:  # guards share states
+            self.states[state] = self.shape(state)
+        self.uses(self.states[state][0], block, at)
+
+    def shape(self, state: State) -> tuple[list[Value], Counter[Value]]:
         if state.kind not in KINDS or state.when not in ("before", "after"):
             self.fail("unknown kind of state")
         if not state.frames and state.kind not in ("mismatch", "return", "suspended"):
             self.fail("the state has no frame")
         if (state.result is not None) != (state.kind == "return"):
             self.fail("return states, and no others, have a result")
-        for slot in top_slots(state):
-            self.slot(slot)
         for frame in state.frames:
             if not set(frame.poison) <= set(POISON):
                 self.fail("unknown poison operand")
         if any(f.func is None for f in state.frames[1:]):
             self.fail("an inlined frame needs its function")
-        self.uses(state.values(), block, at)
+        named: list[Value] = []
+        taken: Counter[Value] = Counter()
+        work = top_slots(state)
+        instances: set[int] = set()
+        for slot in work:
+            self.slot(slot)
+            if slot.kind == "instance":
+                if slot.index in instances:
+                    continue  # the same once more
+                instances.add(slot.index)
+            named += slot.values
+            if slot.kind in STEALS:
+                taken[slot.values[0]] += 1
+            if slot.parts:
+                work += slot.parts
+        return named, taken
 
     def slot(self, slot: Slot) -> None:
-        work = [slot]
-        while work:
-            slot = work.pop()
-            if slot.kind not in SLOT_VALUES:
-                self.fail(f"unknown slot kind {slot.kind}")
-            if "".join(v.repr for v in slot.values) not in SLOT_VALUES[slot.kind]:
-                self.fail(f"wrong values in a {slot.kind} slot")
-            wanted = SLOT_PARTS.get(slot.kind, 0)
-            if wanted is not None and len(slot.parts) != wanted:
-                self.fail(f"a {slot.kind} slot has {len(slot.parts)} parts")
-            if not {p.kind for p in slot.parts} <= INSIDE.get(slot.kind, SLOT_VALUES.keys()):
-                self.fail(f"a {slot.kind} slot has the wrong parts")
-            work += slot.parts
+        kind, values, parts = slot.kind, slot.values, slot.parts
+        if kind not in SLOT_VALUES:
+            self.fail(f"unknown slot kind {kind}")
+        if (values[0].repr if len(values) == 1 else "".join(v.repr for v in values)) not in SLOT_VALUES[kind]:
+            self.fail(f"wrong values in a {kind} slot")
+        if not parts and kind not in SLOT_PARTS:
+            return
+        wanted = SLOT_PARTS.get(kind, 0)
+        if wanted is not None and len(parts) != wanted:
+            self.fail(f"a {kind} slot has {len(parts)} parts")
+        if kind == "instance" and (len(slot.places) != len(parts) or len(set(slot.places)) != len(parts)):
+            self.fail("an instance's attributes need places of their own")
+        if not {p.kind for p in parts} <= INSIDE.get(kind, SLOT_VALUES.keys()):
+            self.fail(f"a {kind} slot has the wrong parts")
 
     def terminator(self, block: Block) -> None:
         wanted = {"jump": 1, "branch": 2, "exit": 0}.get(block.term)
@@ -228,7 +277,7 @@ class Verifier:
             now, dirty, touched = leaving[preds[0]] if len(preds) == 1 else (NOWHERE, NOWHERE, bool(preds))
             last: Op | None = None
             for op in block.ops:
-                self.where = f"{block.label}: {show_op(op)}"
+                self.see(block, op)
                 if op.state is not None:
                     # What leaves because the effect has failed leaves before it.
                     undone = last is not None and asks_for_failure_of(op, last)
@@ -241,7 +290,7 @@ class Verifier:
                     dirty, last = now, op
                 touched = touched or (bool(op.info.writes - {"alloc"}) and op.name not in QUIET)
             if block.state is not None:
-                self.where = f"{block.label}: exit {show_state(block.state)}"
+                self.see(block, block.state)
                 now, dirty = self.check_state(block.state, now, dirty, touched)
             leaving[block] = (now, dirty, touched)
 
@@ -270,7 +319,7 @@ class Verifier:
             gone: Counter[Value] = Counter()
             held: Counter[Value] = Counter()
             for op in block.ops:
-                self.where = f"{block.label}: {show_op(op)}"
+                self.see(block, op)
                 if op.state is not None:
                     taken = self.steals(op.state, owned, gone)
                     if op.state.kind == "resume":
@@ -285,7 +334,7 @@ class Verifier:
                 if op.result is not None and op.result.repr == "o" and op.info.writes:
                     held[op.result] = 1
             if block.state is not None:
-                self.where = f"{block.label}: exit {show_state(block.state)}"
+                self.see(block, block.state)
                 self.steals(block.state, owned, gone)
 
     def kept(self, op: Op, held: Counter[Value], taken: Counter[Value]) -> None:
@@ -293,17 +342,11 @@ class Verifier:
         asked = op.args[0].producer if op.name == "guard" else None
         made = asked.args[0] if isinstance(asked, Op) and asked.name == "obj.is_null" else None
         for value, times in held.items():
-            if times > taken[value] and value is not made:
+            if times > 0 and times > taken.get(value, 0) and value is not made:
                 self.fail(f"{value} is lost where this leaves")
 
     def steals(self, state: State, owned: Counter[Value], gone: Counter[Value]) -> Counter[Value]:
-        taken: Counter[Value] = Counter()
-        work = top_slots(state)
-        while work:
-            slot = work.pop()
-            work += slot.parts
-            if slot.kind == "steal":
-                taken[slot.values[0]] += 1
+        taken = self.states[state][1]
         for value, times in taken.items():
             if times + gone[value] > owned[value] + makes_reference(value):
                 self.fail(f"{value} is stolen more often than it is owned")

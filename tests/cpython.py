@@ -6,7 +6,9 @@ in turn. A module passes when each of its tests ends as it does plain (passed, f
 that fails on this machine anyway is not ours. Names, not counts, are compared, so a test that vanishes is a difference,
 too. The plain results are kept in a folder, since they do not change.
 
-A table names what differs; `--third K` takes every third module, for runs that must be short.
+A table names what differs; `--third K` takes every third module, and `--seconds N` begins no module after that time, for runs that
+must be short. What differs is run again, plain and not: only what differs both times counts. Some tests look at what no program may
+rely on and jitcore changes; `KNOWN` has them with the reason, and their differences are printed but count for nothing.
 """
 
 from __future__ import annotations
@@ -36,6 +38,17 @@ MODULES = """
     test_inspect test_pickle test_copy test_json test_re test_decimal test_fractions test_statistics test_heapq
     test_bisect test_deque test_queue test_asyncio
 """.split()
+
+KNOWN = {
+    "test.test_genexps.__test__.doctests": "counts on temporary tuples being made in the same place again",
+    "test.test_descr.ClassPropertiesAndMethods.test_slots": "counts all objects of the process, jitcore's among them",
+    "test.test_gc.GCTests.test_resurrection_does_not_block_cleanup_of_other_objects": "counts all garbage, jitcore's among it",
+    "test.test_gc.GCTogglingTests.test_bug1055820c": "counts on which allocation starts a collection",
+    "test.test_gc.GCTogglingTests.test_bug1055820d": "likewise",
+    "test.test_dis.": "shows specialised and instrumented bytecode",
+    "test.test_monitoring.": "looks at all events of sys.monitoring, jitcore's among them, and at places that native code passes",
+}
+"""Tests, or beginnings of their names, that may end in another way, and why."""
 
 # Nothing is put off for its cost (verify), and quick code is enough: the optimizer does the same for both tiers.
 NATIVE = {
@@ -109,12 +122,28 @@ def differences(expected: dict[str, str], got: dict[str, str]) -> Iterator[str]:
             yield f"{name}: {before} plain, {after} under jitcore"
 
 
+def compare(module: str, mode: str, expected: dict[str, str], timeout: float) -> tuple[list[str], str]:
+    """How the module's tests end otherwise in that mode, and what they printed."""
+    try:
+        got, printed = run(module, MODES[mode], timeout)
+    except Broken as broken:
+        return [f"{module}: {str(broken).splitlines()[0]}"], str(broken)
+    return list(differences(expected, got)), printed
+
+
+def reason(difference: str) -> str | None:
+    """Why the test may end in another way."""
+    return next((why for name, why in KNOWN.items() if difference.startswith(name)), None)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cpython", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("modules", nargs="*", help="only these (default: all of the list)")
     parser.add_argument("--mode", choices=MODES, action="append", help="only this way of running (default: all)")
     parser.add_argument("--third", type=int, help="every third module, beginning with this one, and those of --always")
     parser.add_argument("--always", default="", help="modules, separated by commas, that --third does not leave out")
+    parser.add_argument("--skip", default="", help="modules, separated by commas, that are left out")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no module after so many seconds")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for a module in one mode")
     parser.add_argument("--jobs", type=int, default=1, help="modules at a time")
     parser.add_argument("--kept", type=pathlib.Path, help="folder for plain results (default: one of this run)")
@@ -124,29 +153,43 @@ def main(arguments: list[str] | None = None) -> int:
     if options.third is not None:
         always = options.always.split(",")
         chosen = [m for k, m in enumerate(chosen) if k % 3 == options.third % 3 or m in always]
+    chosen = [m for m in chosen if m not in options.skip.split(",")]
     chosen = [m for m in chosen if importlib.util.find_spec(f"test.{m}") is not None]
     if not chosen:
         print("This interpreter has none of these test modules; install its test package.")
         return 2
     bad: list[str] = []
+    left_out: list[str] = []
+    end = time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory(prefix="cpython-plain-") as folder:
         kept = options.kept or pathlib.Path(folder)
 
         def check(module: str) -> list[tuple[str, str, float]]:
             rows: list[tuple[str, str, float]] = []
+            if time.monotonic() > end:
+                left_out.append(module)
+                return rows
             try:
                 expected = plain(module, kept, options.timeout)
             except Broken as broken:
                 return [("plain", f"cannot be run here: {broken}", 0.0)]
             for mode in options.mode or MODES:
                 start = time.monotonic()
-                printed = ""
-                try:
-                    got, printed = run(module, MODES[mode], options.timeout)
-                    what = "\n".join(differences(expected, got))
-                except Broken as broken:
-                    what = printed = str(broken)
-                rows.append((mode, what or f"{len(expected)} tests alike", time.monotonic() - start))
+                found, printed = compare(module, mode, expected, options.timeout)
+                once: list[str] = []
+                if not all(map(reason, found)):
+                    with tempfile.TemporaryDirectory(prefix="cpython-again-") as again:
+                        try:
+                            expected = plain(module, pathlib.Path(again), options.timeout)
+                        except Broken as broken:
+                            return [*rows, (mode, f"cannot be run here every time: {broken}", time.monotonic() - start)]
+                    second, printed = compare(module, mode, expected, options.timeout)
+                    once = [f"{one} (once)" for one in found if one not in second and not reason(one)]
+                    found = [one for one in second if one in found or reason(one)]
+                known = [f"{one} ({reason(one)})" for one in found if reason(one)]
+                what = "\n".join(one for one in found if not reason(one))
+                alike = f"{len(expected) - len(known)} tests alike" + (f", {len(known)} known to differ" if known else "")
+                rows.append((mode, what or "\n".join([alike, *known, *once]), time.monotonic() - start))
                 if what:
                     bad.append(f"{module} ({mode})")
                     if options.output:
@@ -164,7 +207,9 @@ def main(arguments: list[str] | None = None) -> int:
     if bad:
         print(f"FAILED: {len(bad)} runs differ: {', '.join(bad)}")
         return 1
-    print(f"{len(chosen)} modules end as they do without jitcore")
+    if left_out:
+        print(f"no time for {len(left_out)} modules: {', '.join(sorted(left_out))}")
+    print(f"{len(chosen) - len(left_out)} modules end as they do without jitcore")
     return 0
 
 

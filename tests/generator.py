@@ -84,6 +84,7 @@ class Account:
         return self.v / 2
 class Vec:
     kind = 1
+    __match_args__ = ("p", "q")
     def __init__(self, p, q=0.5):
         self.p = p
         self.q = q
@@ -198,6 +199,16 @@ def checked(k, least=0):
     if k < least:
         raise ValueError(f"too small: {show(k)}")
     return k
+TABLE = {k: k * 3 for k in range(0, 40, 3)}
+def needed(k):
+    if k not in TABLE:
+        raise KeyError(k)
+    return TABLE[k]
+def found(k):
+    try:
+        return TABLE[k]
+    except IndexError:
+        return -1
 def fib(n):
     return n if n < 2 else fib(n - 1) + fib(n - 2)
 def down(n, acc):
@@ -217,11 +228,38 @@ def look(depth=1):
     LOG.append(f"look {frame.f_code.co_name} {frame.f_lineno} {back.f_code.co_name} {back.f_lineno} " + " ".join(
         [name + "=" + show(values[name]) for name in names if name != "self"]))
     return len(names)
+def kept(p, q):
+    both = [p, q]
+    def swap(new=None):
+        nonlocal q
+        old, q = q, p if new is None else new
+        both.append(old)
+        return show(old)
+    q = p
+    swap(both)
+    if len(both) == p:
+        del q
+    return swap
 def squares(n):
     k = 0
     while k < n:
         yield k * k
         k += 1
+def picked(items, n):
+    for item in items:
+        n += 1
+        if n % 3:
+            yield item
+        if n > 40:
+            return n
+    yield n
+class Chain:
+    def __init__(self, first, rest):
+        self.first, self.rest = first, rest
+    def __iter__(self):
+        yield self.first
+        for item in self.rest:
+            yield item
 def lines_of(error):
     found = []
     tb = error.__traceback__
@@ -256,6 +294,9 @@ CAUGHT = (
     "TypeError",
     "ArithmeticError",
     "Exception",
+    "KeyError",
+    "(LookupError, AttributeError)",
+    "BaseException",
 )
 
 
@@ -600,6 +641,7 @@ class Writer:
                     "t = tuple([u for u in p[:5]])",
                     "p = [c for a in (1, 2) for c in (a, x)]",
                     "u = [(k, c) for k, c in zip(p, t)]",
+                    "p = [c for c in picked(t, a) if c != x]",
                 )
             )
         elif roll < 48:
@@ -613,7 +655,11 @@ class Writer:
         elif roll == 51:
             self.put(self.one("acc.v += 1", "acc.v = a", "Account.rate = (Account.rate + 1) % 4", "a = acc.v"))
         elif roll == 52 and self.cells:
-            self.put(self.one("n1 = wrap(n1 + a)", "a = step(b & 15)", "step(1)", "x = n1 * 0.5"))
+            self.put(self.captured())
+        elif roll == 52 and self.chance(50):
+            self.matching()
+        elif roll == 52:
+            self.put(self.one("u = kept(a, x)()", "u = kept(b, d)(p)", "k0 = kept(3, u); k0(); u = k0(); k0 = None"))
         elif roll == 53:
             self.put(self.one("u = sum(p)", "u = max(p)", "u = min(t)", "u = sorted(t)", "u = list(zip(p, t))", "u = p == [1, 2]"))
         elif roll == 54:
@@ -628,6 +674,27 @@ class Writer:
             self.put(self.one("return a", "return (x, p)", "return None") if self.chance(12) else "u = a if x else p")
         else:
             self.put(f"{name} = {self.bounded(self.integer(1))}")
+
+    def matching(self) -> None:
+        """A match statement; what patterns bind is u."""
+        self.put(f"match {self.one('o', 'w', 'u', 'p', 't', 'a', 'x', 'd', 'acc', 'cell', 'Sub(a)', '{1: x, 2: a}', "{'k': a, 1: x}")}:")
+        self.depth += 1
+        cases = (
+            *("Vec(u, 0.5)", "Vec(_, q=u)", "Sub(p=u)", "Sub(extra=u)", "Vec(int(), u) | Account(v=u)", "Cell(held=u)", "Vec(int(u)) if u > 3"),
+            *("int(u) if u > 3", "int() | float() as u", "None | True", "{'k': u, 1: _}", "{1: u}", "[u, *_]", "D(k=u)", "list() | tuple() as u"),
+        )
+        for _ in range(self.rng.randrange(1, 4)):
+            self.block(f"case {self.one(*cases)}:", lambda: self.put("note(u)"))
+        self.depth -= 1
+
+    def captured(self) -> str:
+        """A statement about locals that are in cells."""
+        return self.one(
+            *("n1 = wrap(n1 + a)", "a = step(b & 15)", "step(1)", "x = n1 * 0.5"),
+            *("n2 = a", "n2 = x", "n2 = D(n1)", "del n2", "u = n2", "note(n2)"),
+            *("u = (lambda: (n1, n2))()", "u = sum(n1 + v for v in t if type(v) is int)", "u = [f() for f in [lambda: k + n1 for k in range(3)]]"),
+            *("u = lambda: n2", "u = show(u())", "u = sorted(t[:2], key=lambda v: n1)"),
+        )
 
     def text(self) -> str:
         """A statement about text; s1 grows only in bounds."""
@@ -672,18 +739,41 @@ class Writer:
         else:
             self.simple(level)
 
+    def failing(self) -> None:
+        """What raises now and then."""
+        name = self.one("a", "b", "c")
+        lookups = ("TABLE[a & 31]", "p[a % 9]", "t[b & 7]", "needed(b & 15)", "found(a & 31)", "found(c % 7)", "int('1x'[a & 1])", "7 // (a & 3)")
+        self.put(self.one(f"{name} = {self.one(*lookups)}", f"{name} = {self.one(*lookups)}", f"x = acc.late{self.one('', '2')}", "del TABLE[-a]"))
+
+    def quiet(self) -> None:
+        """What a handler does that does not look at the exception."""
+        choices = ["pass", "a = 0", "b += 1", "c = wrap(a + c)", "u = None", "x = 0.5", "p[0] = a", "acc.v += 1", "G = 5", "u = (a, x)"]
+        choices += ["raise", "raise KeyError(a)", "TABLE[a & 31] = 1", "a = needed(0)", "u = p[:2]", "a = TABLE.get(b, 0)"]
+        self.put(self.one(*choices, *["continue", "continue", "break"] * bool(self.loops)))
+
     def guarded(self, level: int) -> None:
-        self.block("try:", lambda: self.body(level, 1, 3))
+        fails = self.chance(60)
+
+        def guarded() -> None:
+            if fails:
+                self.failing()
+            self.body(level, 0 if fails else 1, 1 if fails else 3)
+
+        self.block("try:", guarded)
         handled = self.chance(92)
         if handled:
-            named = self.chance(60)
+            named = self.chance(40)
 
             def handler() -> None:
-                if named:
+                if named and self.chance(80):
                     self.put("note(str(error), lines_of(error))")
-                self.body(level, 0 if named else 1, 2)
+                if fails and self.chance(70):
+                    self.quiet()
+                else:
+                    self.body(level, 0 if named else 1, 2)
 
-            self.block(f"except {self.one(*CAUGHT)}{' as error' if named else ''}:", handler)
+            for _ in range(1 + self.chance(20)):
+                self.block(f"except {self.one(*CAUGHT)}{' as error' if named else ''}:", handler)
             if self.chance(15):
                 self.block("else:", lambda: self.body(level, 1, 1))
         if not handled or self.chance(12):
@@ -745,7 +835,8 @@ class Writer:
             self.put(f"d{number} = {self.one('{1: 2, 3: 4.5, 5: None, a: x}', 'dict(enumerate(p))', '{k: D(k) for k in range(4)}')}")
             self.put(f"e{number} = {self.one('set(range(9))', 'iter(p)', 'zip(p, t)', 'enumerate(t)', 'reversed(p)', 'iter(t)')}")
         else:
-            head = f"for {index} in {self.one(f'squares({n})', '(k + a for k in range(9))', 'map(int, p)', 'dict(enumerate(p))')}:"
+            made = ("picked(p, b)", "picked(squares(9), a)", "Chain(a, t)", "(k + a for k in range(9))", "map(int, p)", "dict(enumerate(p))")
+            head = f"for {index} in {self.one(f'squares({n})', *made)}:"
         if not head.startswith(f"for {index}"):
             self.put(f"{index} = {number}")
         self.block(head, lambda: self.body(level - 1, 2, 6))
@@ -780,6 +871,7 @@ class Writer:
             self.put("    nonlocal n1")
             self.put(f"    for k in range(n): n1 = wrap(n1 * {self.one('3', 'k1', '2')} + k)")
             self.put("    return n1")
+            self.put("n2 = b")
         self.loops = self.fuel = 0
         self.budget = self.rng.choice((10, 18, 30, 45))
         self.body(0, 0, 2)

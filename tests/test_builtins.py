@@ -26,6 +26,22 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 CASES = {
+    "identity of small numbers": """
+        ONE, MANY = 1, 256
+        def step(n, by=ONE):
+            if by is not ONE:
+                return n - by
+            return n + 1 if n % 257 is not MANY else 0
+        def f(n):
+            out, k = [], -7
+            for i in range(n):
+                k = step(k)
+                k = step(k, i % 3)
+                out.append((k is ONE, i % 257 is MANY, i - 5 is -ONE, i * 0.5 is ONE, (i > 3) is ONE, k is not ONE, k))
+                if i % 9 == 0:
+                    k += 250
+            return out
+        """,
     "identity of numbers": """
         def same(x, memo):
             d = id(x)
@@ -374,6 +390,29 @@ CASES = {
                 total = i
                 last = Loud() if i > 80 else i * 0.5
             return pair, text, number, total, count, seen, type(last)
+        """,
+    "globals that come and go": """
+        seen = []
+        class Loud:
+            def __init__(self, i):
+                self.i = i
+            def __del__(self):
+                seen.append((self.i, "current" in globals(), sys._getframe(1).f_lineno))
+        def f(n):
+            global current
+            out = []
+            for i in range(n):
+                current = Loud(i) if i % 3 else i
+                if i % 5:
+                    del current
+                out.append("current" in globals())
+                if i % 40 == 38:
+                    try:
+                        del current
+                        del current
+                    except NameError as error:
+                        out.append((str(error), error.__traceback__.tb_lineno))
+            return out, seen
         """,
     "returned from a callee": """
         def both(items, i):

@@ -51,4 +51,4 @@ def test_statuses_are_found_by_what_functions_call() -> None:
     assert coverage.status("BINARY_OP") == "native, call"
     assert coverage.status("STORE_GLOBAL") == "native, call"
     assert coverage.status("LOAD_ATTR") == "native, call"
-    assert coverage.status("YIELD_VALUE") == "refused" and refusal("YIELD_VALUE") == "generator"
+    assert coverage.status("SEND") == "refused" and refusal("SEND") == "generator"

@@ -64,7 +64,7 @@ def test_passes_are_those_there_are() -> None:
     assert chosen(("all",)) == list(ALL)
     assert chosen(("-gvn",)) == chosen(("all", "-gvn")) == [name for name in ALL if name != "gvn"]
     assert chosen(("dce", "fold")) == ["dce", "fold"]
-    with pytest.raises(OptionError, match="fold, gvn, ranges, hoist, jumps, refcount, dce"):
+    with pytest.raises(OptionError, match="fold, virtuals, gvn, ranges, hoist, jumps, refcount, dce"):
         Options(passes="fold,licm")
 
 

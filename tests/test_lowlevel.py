@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from jitcore.backends.llvm import jit
 from jitcore.backends.llvm.jit import Jit, assembly, object_code, optimized_ir
 from jitcore.backends.llvm.lowlevel import (
     NativeSyntaxError,
@@ -26,6 +27,8 @@ from jitcore.backends.llvm.lowlevel import (
     ult,
 )
 from jitcore.backends.llvm.lowlevel_translate import translate
+
+from jitcore import Engine
 
 SEVEN = 7
 LAYOUT = types.SimpleNamespace(SIZE=24, TAGGED=False, MISSING="text")
@@ -271,3 +274,39 @@ def test_code_is_freed() -> None:
     handle.free()
     with pytest.raises(Exception, match="freed"):
         handle.address("twice")
+
+
+def test_object_code_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = translate([twice])
+    code = JIT.compile_object(text, "quick")
+    assert JIT.compile_object(text, "quick") is code and JIT.compile_object(text, "none") is not code
+    one, two = (JIT.link(code, {}, ["twice"]) for _ in range(2))
+    assert one.address("twice") != two.address("twice")
+    one.free()
+    assert two.address("twice")
+    monkeypatch.setattr(jit, "KEPT_BYTES", 0)
+    monkeypatch.setattr(JIT, "_room", 0)
+    for n in range(2):
+        assert JIT.compile_object(f"; another {n}\n{text}", "quick")
+    assert JIT.compile_object(text, "quick") is not code
+
+
+def test_regions_come_to_the_same_text_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    parse = jit.parse
+    monkeypatch.setattr(jit, "parse", lambda ir, machine: (parsed.append(ir), parse(ir, machine))[1])
+    source = "def total(n, away):\n    t = away\n    for i in range(n):\n        t += i * 12347\n    return t"
+    expected = 7 + sum(i * 12347 for i in range(500))
+    for _ in range(2):
+        with Engine(threshold=20, opt_level=0) as engine:
+            for _ in range(2):
+                space: dict[str, Any] = {}
+                exec(source, space)
+                assert [space["total"](500, 7) for _ in range(3)] == [expected] * 3
+        made = engine.stats().native_entries
+        engine.close()
+        if engine.inactive_reason is not None:
+            pytest.skip(engine.inactive_reason)
+        assert made
+    texts = [ir for ir in parsed if "12347" in ir]
+    assert texts and len(texts) == len(set(texts))

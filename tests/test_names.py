@@ -467,7 +467,7 @@ def test_a_script(tmp_path: pathlib.Path) -> None:
     (tmp_path / "script.py").write_text("t = 0\nfor i in range(200_000):\n    t += i % 7\nprint(t, i)\n")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JITCORE")}
     done = subprocess.run(
-        [sys.executable, "-m", "jitcore", "--stats", "script.py"],
+        [sys.executable, "-m", "jitcore", "-O", "start_after=0", "--stats", "script.py"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -47,8 +47,10 @@ def after(name: str, body: str) -> str:
     table = Symbols(**SYMBOLS)
     graph = parse('graph "g" ' + body.replace("EXIT", 'exit resume before "end" frame @f+8 call 8'), table)
     verify(graph)
-    run(graph, [name], check=True)
+    before = show(graph, table)
+    made = run(graph, [name], check=True)
     text = show(graph, table)
+    assert made or text == before, "changed something and did not say so"
     assert show(parse(text, table), table) == text
     text = (
         text.partition("\n")[2]
@@ -347,10 +349,9 @@ def test_jumps_keep_loops() -> None:
         (f"%9:i = obj.unbox_int %0 {X}", True),
         ("%9:i = list.len %1", True),
         ('%9:b = poll guard %9 [expected=False] else resume before "x" frame @f+4 call 4 {} [new %0]', True),
-        (
-            '%9:b = poll guard %9 [expected=False] else resume before "x" frame @f+4 call 4 {} [steal %0]',
-            False,
-        ),
+        ('%9:b = poll guard %9 [expected=False] else resume before "x" frame @f+4 call 4 {} [steal %0]', True),
+        ("%9:b = obj.ends_safely %1", True),
+        (f"%9:b = obj.ends_safely %0 guard %9 [expected=True] {X}", True),
         ("obj.incref %1 obj.drop %1", True),
         ("obj.drop %2", False),
         ("%9:b = obj.shared %1", False),
@@ -372,6 +373,39 @@ def test_refcount(between: str, cancelled: bool) -> None:
     text = after("refcount", body)
     assert ("obj.drop %0" not in text) == cancelled
     assert text.count("obj.incref %0") == (0 if cancelled else body.count("obj.incref %0"))
+
+
+def test_what_a_state_takes_over_is_lent_without_the_incref() -> None:
+    state = 'else resume before "x" frame @f+4 call 4 {0: steal %0} [steal %0, new %0]'
+    guard = f"%9:b = poll guard %9 [expected=False] {state}"
+    begin = "block a(): %0:o = frame.local [slot=0]"
+    text = after("refcount", f"{begin} obj.incref %0 obj.incref %0 {guard} obj.drop %0 obj.drop %0 EXIT {{}} []")
+    assert "incref" not in text and "{0: new %0} [new %0, new %0]" in text
+    # One of them is for good.
+    text = after("refcount", f"{begin} obj.incref %0 obj.incref %0 {guard} obj.drop %0 EXIT {{0: steal %0}} []")
+    assert text.count("incref") == 1 and "{0: new %0} [steal %0, new %0]" in text
+
+
+def test_what_linked_frames_show_is_not_lent() -> None:
+    frames = "frame @f+4 call 4 {} [] frame @f+8 call 8 func @func"
+    text = after(
+        "refcount",
+        f"""block a(): %0:o = frame.local [slot=0] %1:i = frame.link [frames=1] else resume before "x" {frames} {{0: new %0}} []
+        %2:b = poll branch %2 ? b() : c() block b(): jump d() block c(): jump d() block d(): obj.incref %0
+        %3:b = poll guard %3 [expected=False] else resume after "x" {frames} {{0: steal %0}} [] obj.drop %0 %5:b = frame.unlink %1 EXIT {{}} []""",
+    )
+    assert "steal %0" in text and "incref" in text
+
+
+def test_whose_end_need_not_be_asked_for() -> None:
+    ask = f"%9:b = obj.outlives %0 [drops=2] guard %9 [expected=True] {X} obj.drop %0 obj.drop %0"
+    begin = "block a(): %0:o = frame.local [slot=0] obj.incref %0"
+    assert "outlives" not in after("refcount", f"{begin} obj.incref %0 {ask} EXIT {{}} []")
+    assert "outlives" in after("refcount", f"{begin} {ask.removesuffix('obj.drop %0')} EXIT {{}} []")
+    # Other references may have gone.
+    between = "%8:o = frame.take_stack [depth=0] obj.drop %8"
+    ask = f"%9:b = obj.ends_safely %0 guard %9 [expected=True] {X} obj.drop %0"
+    assert "ends_safely" in after("refcount", f"{begin} {between} {ask} EXIT {{}} []")
 
 
 A = 'else resume after "hoisted" frame @f+8 call 8 {} []'
@@ -608,7 +642,7 @@ def test_run() -> None:
     assert set(timings) == {"dce", "jumps"}
     with pytest.raises(ValueError, match="unknown passes"):
         run(graph, "dce,wrong")
-    assert set(PASSES) == {"fold", "gvn", "ranges", "hoist", "dce", "jumps", "refcount"}
+    assert set(PASSES) == {"fold", "gvn", "ranges", "hoist", "dce", "jumps", "refcount", "virtuals"}
 
 
 def test_run_names_the_pass_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -620,6 +654,20 @@ def test_run_names_the_pass_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None
     graph = parse('graph "g" block a(): jump b() block b(): jump b()')
     with pytest.raises(VerifyError, match="after dce"):
         run(graph, "dce", check=True)
+
+
+@pytest.mark.parametrize(("name", "made", "found"), [("gvn", 1, "gvn"), ("dce", 0, "dce"), ("fold", 0, "fold")])
+def test_what_is_verified(name: str, made: int, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first and the last pass, and after those that say they changed something."""
+
+    def breaks(graph: Graph) -> int:
+        graph.blocks[0].term = ""
+        return made
+
+    monkeypatch.setitem(PASSES, name, breaks)
+    graph = parse('graph "g" block a(): jump b() block b(): jump b()')
+    with pytest.raises(VerifyError, match=f"after {found}"):
+        run(graph, "fold,gvn,dce", check=True)
 
 
 def test_deep_graphs() -> None:
@@ -771,7 +819,9 @@ def test_random_programs(seed: int, order: list[str]) -> None:
     text = show(graph, table)
     assert outcome(parse(text, table)) == expected
     for name in (*order, "fold", "dce"):
-        run(graph, [name], check=True)
+        before = show(graph, table)
+        made = run(graph, [name], check=True)
+        assert made or show(graph, table) == before, f"{name} changed something and did not say so"
         assert outcome(graph) == expected, f"{name} changed\n{text}\ninto\n{show(graph, table)}"
     again = parse(text, table)
     run(again, "all", check=True)

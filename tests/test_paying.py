@@ -345,3 +345,15 @@ def test_a_function_made_again_stays_what_its_callers_call(engine: Engine) -> No
     for _ in range(4):
         of_all(ones, 2)
     assert engine.bridges > 0 and engine.stats().native_exits - exits < 50
+
+
+def depth(k: int) -> int:
+    return k if k < 1 else depth(k - 1) + (k * 3 + 1) * (k * 5 + 2) - (k * 7 + 3) * (k & 3) + (k * 9 + 4) * (k & 7)
+
+
+def test_a_recursive_function_is_kept_until_all_of_it_is_native(engine: Engine) -> None:
+    """What is recorded first is where the recursion ends, which alone would not be worth a door."""
+    assert set(map(depth, [0] * 600)) == {0}
+    assert set(map(depth, [3] * 400)) == {316}
+    site = next(s for s in engine.sites.values() if s.code is depth.__code__)
+    assert site.state == "live" and site.remakes and "not_profitable" not in engine.stats().refusals

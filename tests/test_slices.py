@@ -234,7 +234,7 @@ def test_replacing(effort: str) -> None:
     maker.exit(maker.emit("list.set_part", *[maker.input(r) for r in "oiio"]))
     native = Native(maker.graph, effort)
     for run in (native.run, lambda: interpret(maker.graph)):
-        for start, stop, other in ((0, 2, [7]), (1, 1, [8, 9]), (3, 99, []), (-5, 2, [1, 1, 1])):
+        for start, stop, other in ((0, 2, [7]), (1, 1, [8, 9]), (3, 99, []), (-5, 2, [1, 1, 1]), (1, 3, [7, 8]), (-1, 99, [9] * 4)):
             target = [1, 2, 3, 4]
             maker.set(id(target), start, stop, id(other))
             assert run()[1] == [0]
@@ -244,3 +244,12 @@ def test_replacing(effort: str) -> None:
         target = [1, 2, 3]
         maker.set(id(target), 1, 2, id(target))
         assert run()[1] == [0] and target == [1, 1, 2, 3, 3]
+        maker.set(id(target), 0, 5, id(target))
+        assert run()[1] == [0] and target == [1, 1, 2, 3, 3]
+        kept, gone = object(), object()
+        counts = sys.getrefcount(kept), sys.getrefcount(gone)
+        target, other = [gone, kept, gone], [kept, gone, kept]
+        maker.set(id(target), 0, 3, id(other))
+        assert run()[1] == [0] and target == other and target is not other
+        del target, other
+        assert (sys.getrefcount(kept), sys.getrefcount(gone)) == counts

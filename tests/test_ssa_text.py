@@ -39,7 +39,7 @@ block loop.1(%9:i, %10:f):
   %12:b = int.lt %11, %2
   branch %12 ? loop.1(%11, %10) : "<done>.2"(%11)
 block "<done>.2"(%13:i):
-  exit return before "left" = box %13 frame @f+20 call 20 {0: &1=range_iter(%13, %2, %2), 1: enumerate(%2, zip(sequence_iter(%13, steal %8), reversed_iter(%2, const @big)))} [tuple(&1, box %10, tuple()), &1, zip()]
+  exit return before "left" = box %13 frame @f+20 call 20 {0: &1=range_iter(%13, %2, %2), 1: enumerate(%2, zip(sequence_iter(%13, steal %8), reversed_iter(%2, const @big)))} [tuple(&1, box %10, tuple()), &1, zip(), generator 12(const @big, null, &1, sequence_iter(%2, steal %8))]
 """  # noqa: E501
 
 

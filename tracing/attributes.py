@@ -23,7 +23,9 @@ from ..optimizer.ir import Value
 from ..optimizer.ops.objects import ITSELF
 from ..records import dataclass
 from . import mappings
+from .exceptions import may_be_caught, require
 from .methods import ABSENT, BUILTIN_TYPES, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_data, is_static, lookup, lookup_behind, mro
+from .translate import Throw
 from .values import AV, FOREVER, HEAP, OWNED, Const, Iterator, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
@@ -112,8 +114,13 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     held = own_dict(t, obj, place, of_class)
     if t.block is None:
         return True
+    error = AttributeError if place.found is ABSENT else None
     if held is None and place.at < 0 and not of_class:
-        return False
+        if error is None or not may_be_caught(t, error):
+            return False
+        if place.names >= 0:
+            check_names(t, obj, place)
+        raise Throw(error)
     t.frame.stack[-1] = obj
     if held is None and place.at < 0:
         push_class_value(t, place, as_method)
@@ -121,7 +128,10 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     value = mappings.find_name(t, held, name) if held is not None else read(t, obj, place)
     missing = t.emit("obj.is_null", value)
     if not of_class:
-        t.guard(missing, False)
+        if error is not None:
+            require(t, missing, False, error)
+        else:
+            t.guard(missing, False)
         push_value(t, value, as_method)
         return True
     if held is not None and as_method:
@@ -403,7 +413,7 @@ def store(t: Translator, name: str) -> bool:
     if not place.slot:
         t.guard(t.emit("values.alone", obj.value, imm=(place.kind,)))
     t.guard(t.emit("obj.drop_is_safe", old))
-    t.drop_check(obj)
+    t.receive_check(value, obj)
     t.promote_heap()
     t.pop()
     t.pop()

@@ -11,11 +11,15 @@ from . import (  # noqa: F401
     bytecodes_calls,
     bytecodes_containers,
     bytecodes_displays,
+    bytecodes_exceptions,
     bytecodes_flow,
+    bytecodes_imports,
+    bytecodes_match,
     bytecodes_numbers,
     bytecodes_slices,
     bytecodes_stack,
     bytecodes_text,
+    generators,
     iteration,
 )
 from .bytecode_table import HANDLERS

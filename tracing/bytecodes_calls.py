@@ -6,23 +6,28 @@ from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleT
 from typing import TYPE_CHECKING, Any
 
 from ..abi import instances
-from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_TEMPS, NONE, OPERANDS, OPERATOR, Answer
+from ..abi.operands import top_first
+from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_TEMPS, NEXT, NONE, OPERANDS, OPERATOR, Answer
 from ..optimizer.ir import Slot, State
 from . import (
     intrinsics_classes,  # noqa: F401  (fills the table)
     names,
 )
+from .binding import Bound, Named, bind, make_real
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
 from .code_flags import GENERATORS, VARIADIC
+from .consumers import consume, used_up
+from .contexts import Same
 from .decode import Ins, code_info
+from .exceptions import raise_by_call
 from .frame_need import closed_entry
 from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
 from .methods import ABSENT, METHOD_DESCRIPTOR, lookup
-from .translate import ANY, TYPE_OF, Frame, Leave, Same, function_parts, owned_parts
-from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Owner, Tup, lent_owner, local_owner
-from .versions import CALL_NULL_FIRST, intrinsic_1
+from .translate import ANY, TYPE_OF, Frame, Leave, function_parts
+from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Owner, Tup, lent_owner, local_owner, owned_parts
+from .versions import CALL_NULL_FIRST, NAMES_ALWAYS, intrinsic_1
 
 if TYPE_CHECKING:
     from .translate import DirectTarget, Translator
@@ -63,6 +68,8 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         target, own = first, None if isinstance(second, Null) else second
     if own is not None:
         args = [own, *args]
+    if isinstance(target, Obj) and own is not None and not nargs and consume(t, ins, target, own):
+        return
     if isinstance(target, Obj):
         target = known_target(t, target, len(t.frame.stack) - npop + operands.index(target), kwnames)
         if t.block is None:
@@ -90,9 +97,9 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
             return
         if closed_builtin(t, target.obj, args, npop):
             return
-        if type(target.obj) is type and make_instance(t, ins, target.obj, args, operands):
+        if isinstance(target.obj, type) and raise_by_call(t, ins, target.obj):
             return
-        if type(target.obj) is FunctionType:
+        if type(target.obj) is FunctionType and takes_positions(target.obj):
             native = direct_target(t, target.obj, args)
             large = native is not None and is_large(t, native)
             if native is not None and large and call_directly(t, ins, native, args, operands):
@@ -101,11 +108,52 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
                 return
             if native is not None and not large and call_directly(t, ins, native, args, operands):
                 return
-    if isinstance(target, Const) and kwnames and type(target.obj) is FunctionType:
-        bound = bind(target.obj, args, kwnames)
-        if bound is not None and walk_into(t, ins, target.obj, bound, operands):
+            opaque_call(t, *called, npop, kwnames)
             return
+    if isinstance(target, Const) and walk_into_any(t, ins, target.obj, args, operands, kwnames or ()):
+        return
     opaque_call(t, *called, npop, kwnames)
+
+
+def takes_positions(func: FunctionType) -> bool:
+    """Whether the function can be called directly, as far as its parameters go."""
+    return not func.__code__.co_flags & VARIADIC and not func.__code__.co_kwonlyargcount
+
+
+def walk_into_any(t: Translator, ins: Ins, target: object, args: list[AV], operands: list[AV], names: tuple[str, ...]) -> bool:
+    """Go on in a function, or in the `__init__` of a class. False for other callables, and where it is to be called."""
+    if type(target) is FunctionType:
+        return walk_into(t, ins, target, args, operands, names)
+    return type(target) is type and make_instance(t, ins, target, args, operands, names)
+
+
+@bytecode("CALL_FUNCTION_EX")
+def call_function_ex(t: Translator, ins: Ins) -> None:
+    """callable(*args, **names), with a tuple and a dict as the compiler makes them from displays. With a tuple that exists only as its
+    items, and no names, it is a call like others."""
+    count = 4 if NAMES_ALWAYS or ins.arg & 1 else 3
+    entries = t.frame.stack[len(t.frame.stack) - count :]
+    place = 1 if CALL_NULL_FIRST else 0
+    target, args = entries[place], entries[2]
+    names_ = entries[3] if count == 4 else Null()
+    items: list[AV] | None = args.items if isinstance(args, Tup) else None
+    if isinstance(args, Const) and type(args.obj) is tuple:
+        items = [Const(item) for item in args.obj]
+    if isinstance(names_, Null) and items is not None:
+        if isinstance(target, Obj) and t.expected(place) == {FunctionType}:
+            target = known_target(t, target, len(t.frame.stack) - count + place, None)
+            if t.block is None:
+                return
+        if isinstance(target, Const) and walk_into_any(t, ins, target.obj, items, entries, ()):
+            return
+    if known_kind(t, args, t.expected(2)) is not tuple:
+        raise Leave("unsupported_call", "star arguments")
+    if not isinstance(names_, Null) and known_kind(t, names_, t.expected(3)) is not dict:
+        raise Leave("unsupported_call", "arguments by name")
+    t.ensure_type(args, tuple)
+    if not isinstance(names_, Null):
+        t.ensure_type(names_, dict)
+    t.opaque("PyObject_Call", [target, args, names_], npop=count)
 
 
 def unbound(target: Const, args: list[AV]) -> tuple[Const, list[AV]]:
@@ -174,6 +222,8 @@ def known_target(t: Translator, target: Obj, at: int, kwnames: tuple[str, ...] |
 
 
 def opaque_call(t: Translator, target: AV, args: list[AV], npop: int, kwnames: tuple[str, ...] | None) -> None:
+    if may_give_up(t, target):
+        check_lent(t, args)
     t.begin_opaque()
     if kwnames:
         t.constants[id(kwnames)] = kwnames
@@ -182,40 +232,45 @@ def opaque_call(t: Translator, target: AV, args: list[AV], npop: int, kwnames: t
     t.finish_call(result, temps, npop)
 
 
+def may_give_up(t: Translator, target: AV) -> bool:
+    """Whether the callee may be a function that lets go of its parameters before it returns."""
+    if isinstance(target, Const):
+        callees = [target.obj]
+    else:
+        obs = t.observation()
+        callees = obs.callees if obs is not None and not obs.megamorphic else [None]
+    for one in callees:
+        func = lookup(one, "__init__") if isinstance(one, type) else one
+        if func is None or type(func) is MethodType or type(func) is FunctionType and code_info(func.__code__).gives_up_parameters:
+            return True
+    return False
+
+
+def check_lent(t: Translator, args: list[AV]) -> None:
+    """The interpreter gives arguments to a function; native code lends them for the time of the call. That must not be seen: what
+    exists for the call only has to be something whose end runs no code."""
+    for obj in (o for av in args for o in owned_parts(av)):
+        if obj.type not in safe_types():
+            t.end_check(obj)
+
+
 def builtins_of(func: Any) -> dict[str, Any]:
     """The namespace of built-ins that the function's calls run in."""
     return func.__builtins__  # type: ignore[no-any-return]
 
 
-def bind(func: FunctionType, args: list[AV], names: tuple[str, ...]) -> list[AV] | None:
-    """The arguments of a call with keywords, in the order of the parameters, with defaults where some are left out in between;
-    None where that does not come out."""
-    code = func.__code__
-    params = code.co_varnames[code.co_posonlyargcount : code.co_argcount]
-    given: dict[int, AV] = dict(enumerate(args[: len(args) - len(names)]))
-    for name, av in zip(names, args[len(args) - len(names) :], strict=True):
-        at = params.index(name) + code.co_posonlyargcount if name in params else -1
-        if at < 0 or at in given:
-            return None
-        given[at] = av
-    defaults = func.__defaults__ or ()
-    first = code.co_argcount - len(defaults)
-    for at in range(max(given, default=-1) + 1):
-        if at not in given:
-            if at < first:
-                return None
-            given[at] = Const(defaults[at - first])
-    return [given[at] for at in range(len(given))]
-
-
-def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands: list[AV]) -> bool:
+def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands: list[AV], names: tuple[str, ...]) -> bool:
     """A class is called: make the instance here and go on in `__init__`. False for classes that are made in other ways."""
     init = lookup(kind, "__init__")
     if not instances.made_by_object(kind) or lookup(kind, "__new__") is not lookup(object, "__new__") or not t.watch_type(kind):
         return False
     plain = init is lookup(object, "__init__") and not args
-    if not plain and not (type(init) is FunctionType and may_walk_into(t, ins, init, len(args) + 1, operands[:2])):
-        return False
+    bound: Bound = []
+    if not plain:
+        found = bind(t, init, [Null(), *args], names) if type(init) is FunctionType else None
+        if found is None or not may_walk_into(t, ins, init, operands[:2]) or any(isinstance(av, Named) for av in found):
+            return False
+        bound = found
     t.constants[id(kind)] = kind
     made = t.emit("instance.new", imm=(kind,))
     t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.retry_state())
@@ -224,7 +279,7 @@ def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands:
         t.push(Obj(made, kind, OWNED))
         return True
     # The caller's stack holds the instance until `__init__` is done.
-    go_inside(t, ins, init, [Obj(made, kind, FOREVER), *args], operands)
+    go_inside(t, ins, init, [Obj(made, kind, FOREVER), *make_real(t, bound[1:])], operands)
     t.frames[-2].stack.append(Obj(made, kind, OWNED))
     t.frames[-2].answer = "none"
     return True
@@ -233,10 +288,13 @@ def make_instance(t: Translator, ins: Ins, kind: type, args: list[AV], operands:
 def walk_into_special(t: Translator, ins: Ins, func: FunctionType, args: list[AV], answer: str) -> bool:
     """Continue inside a special method that the bytecode calls; its operands stay on the stack, as in the interpreter, until it
     returns, and lend it their references. False where the generic operation has to do it."""
-    if not all(may_be_lent(av) for av in args) or not may_walk_into(t, ins, func, len(args), []):
-        return False
     lender = lent_owner(len(t.frames) - 1)
-    go_inside(t, ins, func, [lent(av, lender) for av in args], [])
+    if not all(may_be_lent(av) for av in args):
+        return False
+    bound = bind(t, func, [lent(av, lender) for av in args])
+    if bound is None or not may_walk_into(t, ins, func, []):
+        return False
+    go_inside(t, ins, func, make_real(t, bound), [])
     t.frames[-2].answer = answer
     return True
 
@@ -253,11 +311,20 @@ def lent(av: AV, lender: Owner) -> AV:
     return Obj(av.value, av.type, lender) if isinstance(av, Obj) and av.owner is OWNED else av.copy()
 
 
-def walk_into(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> bool:
+def walk_into(
+    t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV], names: tuple[str, ...] = ()
+) -> bool:
     """Continue inside the callee; False where it has to be called instead."""
-    if not may_walk_into(t, ins, func, len(args), [av for av in operands[:2] if av not in args]):
+    from .generators import make_generator, may_be_virtual
+
+    callable_parts = [av for av in operands[:2] if av not in args]
+    yields = may_be_virtual(t, ins, func)
+    if not (has_room_for if yields else may_walk_into)(t, ins, func, callable_parts):
         return False
-    go_inside(t, ins, func, args, operands)
+    bound = bind(t, func, args, names)
+    if bound is None:
+        return False
+    (make_generator if yields else go_inside)(t, ins, func, make_real(t, bound), operands)
     return True
 
 
@@ -307,17 +374,21 @@ def weight(t: Translator, code: CodeType, seen: set[CodeType]) -> int:
     return len(observations) + sum(weight(t, callee, seen) for callee in callees)
 
 
-def may_walk_into(t: Translator, ins: Ins, func: FunctionType, given: int, callable_parts: list[AV]) -> bool:
+def may_walk_into(t: Translator, ins: Ins, func: FunctionType, callable_parts: list[AV]) -> bool:
+    """Whether a call of the function may be walked into. `callable_parts`: what the call lets go of before the function begins."""
     code = func.__code__
-    if code.co_flags & (VARIADIC | GENERATORS) or code.co_kwonlyargcount or code.co_cellvars:
+    if code.co_flags & GENERATORS or t.memory.heavy(code):
         return False
-    missing = code.co_argcount - given
-    if missing < 0 or missing > len(func.__defaults__ or ()):
-        return False
+    return has_room_for(t, ins, func, callable_parts)
+
+
+def has_room_for(t: Translator, ins: Ins, func: FunctionType, callable_parts: list[AV]) -> bool:
+    """Whether the function, or generator, can have a frame of the walk."""
+    code = func.__code__
     if len(t.frames) > t.limits.inline_depth or any(f.code is code for f in t.frames):
         return False
     info = code_info(code)
-    if len(info.instructions) > t.limits.inline_ops or t.profiles.is_excluded(code) or t.memory.heavy(code) or code in t.memory.call_out:
+    if len(info.instructions) > t.limits.inline_ops or t.profiles.is_excluded(code) or code in t.memory.call_out:
         return False
     caller = t.frame
     caller.call = ins
@@ -327,30 +398,30 @@ def may_walk_into(t: Translator, ins: Ins, func: FunctionType, given: int, calla
 
 
 def go_inside(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> None:
-    """Put a frame for the callee on top; the operands of its call go from the caller's stack."""
+    """Put a frame for the callee on top, of whose parameters each has its value; the operands of its call go from the caller's
+    stack."""
     code, caller = func.__code__, t.frame
     info = code_info(code)
     caller.call = ins
-    missing = code.co_argcount - len(args)
-    defaults = func.__defaults__ or ()
     t.watch("function", func, "", function_parts(func))
     t.constants[id(func)] = func
     t.codes.add(code)
     del caller.stack[len(caller.stack) - len(operands) :]
     frame = Frame(info, func, func.__globals__, builtins_of(func), info.nlocalsplus)
-    given: list[AV] = [*args, *(Const(d) for d in defaults[len(defaults) - missing :])] if missing else list(args)
-    for k, av in enumerate(given):
+    for k, av in enumerate(args):
         av.dirty = False
         frame.locals[k] = av
     for k, cell in enumerate(func.__closure__ or ()):
         frame.locals[info.nlocalsplus - len(code.co_freevars) + k] = Const(cell)
     t.frames.append(frame)
-    t.pc = info.first_offset
+    t.pc = info.call_offset
 
 
 def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV], operands: list[AV]) -> bool:
     """Call native code of a function, which has no frame as long as it does not leave; False where it does not take these
     arguments. References are lent: whatever holds them must go on doing so until the callee is done, or has a frame of its own."""
+    if t.raising is not None:
+        return False  # it may leave
     own, func = t.own_target, target.func
     given: list[AV] = [*args]
     missing = len(target.kinds) - len(given)
@@ -390,6 +461,8 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
         target.relied_on = True
     imm = ("self" if target is own else target,)
     t.emit("direct.ready", imm=imm)
+    if code_info(func.__code__).gives_up_parameters:
+        check_lent(t, objects)
     t.drop_check(*spent)
     t.watch("function", func, "", function_parts(func))
     t.constants[id(func)] = func
@@ -495,6 +568,11 @@ def return_const(t: Translator, ins: Ins) -> None:
 def finish(t: Translator, result: AV, on_stack: bool) -> None:
     """A callee's end: its locals go, the caller goes on behind its call. The door's own frame is left to the
     interpreter."""
+    from .generators import end_generator
+
+    if t.frame.consumer is not None:
+        used_up(t)
+        return
     if len(t.frames) == 1 and t.real < 0:
         return_directly(t, result, on_stack)
         return
@@ -507,6 +585,9 @@ def finish(t: Translator, result: AV, on_stack: bool) -> None:
         return
     frame = t.frame
     depth = len(t.frames) - 1
+    if t.frames[-2].answer == "iterates":
+        end_generator(t, result, on_stack)
+        return
     answer = ANSWERS[t.frames[-2].answer]
     truth = as_answer(t, answer, result)
     unsafe = any(o.type not in safe_types() for av in frame.locals for o in owned_parts(av))
@@ -560,9 +641,10 @@ def drop_operands(t: Translator, answer: Answer) -> None:
     """The operands on the caller's stack go, of which the callee was lent what it was given. They are checked one by one, as
     the locals are."""
     depth = len(t.frames) - 2
+    if answer.what >= NEXT:
+        t.promote(lambda o: o.owner == lent_owner(depth))
     if answer.what < OPERANDS:
         return
-    t.promote(lambda o: o.owner == lent_owner(depth))
     stack = t.frames[-2].stack
     places = range(len(stack) - answer.operands, len(stack))
     for k in reversed(places) if answer.top_first else places:
@@ -572,7 +654,8 @@ def drop_operands(t: Translator, answer: Answer) -> None:
 def drop_locals(t: Translator) -> None:
     """The innermost frame's locals go, one after the other. Where the end of one would run code, the interpreter goes on: those
     before it are unbound by then, which nobody can see any more."""
-    for k in range(len(t.frame.locals)):
+    places = range(len(t.frame.locals))
+    for k in reversed(places) if top_first("locals") else places:
         end_now(t, t.frame.locals, k)
 
 
@@ -583,7 +666,7 @@ def end_now(t: Translator, slots: list[AV], k: int) -> None:
     for obj in owned_parts(av):
         if obj.type not in safe_types():
             state = t.frame_state(t.ins.start, reason="guard")
-            t.guard(t.emit("obj.ends_safely", obj.value), state=state)
+            t.end_check(obj, state)
     slots[k] = Null()
     t.drop(av)
 

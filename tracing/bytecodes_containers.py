@@ -11,6 +11,7 @@ from .arrays import load_item, observed_code, store_item
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed, closed_status, compare, known_kind, may_be_atoms
 from .decode import Ins
+from .exceptions import require
 from .indices import checked_index
 from .iteration import settled
 from .translate import Leave
@@ -81,7 +82,7 @@ def store_subscript(t: Translator, ins: Ins) -> None:
         at = checked_index(t, as_int(t, index), t.emit("list.len", base))
         old = t.emit("list.get", base, at)
         t.guard(t.emit("obj.drop_is_safe", old))
-        t.drop_check(container, key)
+        t.receive_check(value, container, key)
         t.promote_heap()
         for _ in range(3):
             t.pop()
@@ -182,7 +183,7 @@ def unpack_sequence(t: Translator, ins: Ins) -> None:
     if kind not in (list, tuple) or not isinstance(av, Obj):
         raise Leave("unsupported_operand_types", f"unpacking {kind}")
     name = kind.__name__  # type: ignore[union-attr]
-    t.guard(t.emit("int.eq", t.emit(f"{name}.len", av.value), t.const_i(ins.arg)))
+    require(t, t.emit("int.eq", t.emit(f"{name}.len", av.value), t.const_i(ins.arg)), True, ValueError)
     t.drop_check(av)
     for item in reversed(take_items(t, av, name, [t.const_i(k) for k in range(ins.arg)])):
         t.push(item)
@@ -286,10 +287,33 @@ def contains(t: Translator, item: AV, container: AV) -> Value | None:
                 found = t.emit("bool.or", found, same)
             return found
     where = known_kind(t, container, t.expected(1))
+    if where in (list, tuple) and isinstance(container, Obj | Const):
+        return among(t, item, container, where)
     if where is dict:
         value = mappings.find(t, container, item, 0)
         return t.emit("bool.not", t.emit("obj.is_null", value)) if value is not None else None
     return mappings.member(t, container, where, item, 0) if where is set or where is frozenset else None
+
+
+def among(t: Translator, item: AV, container: AV, where: type) -> Value | None:
+    """Membership of an int among ints, or of text among texts, as far as was seen; None for others. No code runs where items are
+    compared, and where one of another kind comes before what is looked for the interpreter does it."""
+    seen = t.observation()
+    kinds = set(seen.items) if seen is not None else set()
+    if isinstance(container, Const):
+        kinds = {type(member) for member in container.obj}  # type: ignore[attr-defined]
+    kind = known_kind(t, item, t.expected(0))
+    if kind not in (int, str) or kinds != {kind}:
+        return None
+    wanted = t.number(item, t.expected(0)) if kind is int else item
+    if wanted is None:
+        return None
+    t.ensure_type(item, kind)
+    t.ensure_type(container, where)
+    name = f"{where.__name__}.has_{'int' if kind is int else 'text'}"
+    found = t.emit(name, t.boxed(container), wanted.value if isinstance(wanted, Num) else t.boxed(item))
+    t.guard(t.emit("int.lt", found, t.const_i(0)), False)
+    return t.emit("int.ne", found, t.const_i(0))
 
 
 def closed_membership(t: Translator, item: AV, container: AV) -> bool:

@@ -7,7 +7,7 @@ earlier is always an open call.
 
 from __future__ import annotations
 
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
@@ -21,7 +21,7 @@ from .iteration import settled
 from .methods import ABSENT, METHOD_DESCRIPTOR, flags, is_static, lookup
 from .translate import Leave
 from .values import AV, FOREVER, OWNED, Const, Null, Obj, Tup
-from .versions import CALL_NULL_FIRST, NAMES_ALWAYS, UNHASHABLE_IS_NAMED, special_method
+from .versions import UNHASHABLE_IS_NAMED, special_method
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -199,7 +199,10 @@ def make_function(t: Translator, ins: Ins) -> None:
         check_part(t, bit, part)
     made = t.emit("call.closed", t.boxed(t.peek()), t.const_o(t.frame.globals), imm=("PyFunction_New", ()))
     t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.retry_state())
-    t.drop(t.pop())
+    code = t.pop()
+    if isinstance(code, Const) and isinstance(code.obj, CodeType):
+        t.made[made] = code.obj, []
+    t.drop(code)
     for bit, part in parts:
         set_part(t, made, bit, part)
         t.drop(t.pop())
@@ -225,29 +228,14 @@ def check_part(t: Translator, bit: int, part: AV) -> None:
 
 def set_part(t: Translator, func: Value, bit: int, part: AV) -> None:
     """Cannot fail: the function is new, and the part of the right type."""
+    if bit == 8 and func in t.made:
+        if isinstance(part, Tup) and all(isinstance(item, Obj) for item in part.items):
+            t.made[func] = t.made[func][0], [item.value for item in part.items]  # type: ignore[attr-defined]
+        else:
+            del t.made[func]
     value = t.owned_value(t.dup(part))
     t.emit("call.closed_status", func, value, imm=(FUNCTION_PARTS[bit][0], ()))
     t.emit("obj.drop", value)
-
-
-# ---- star arguments -----------------------------------------------------------------------------------------------------
-
-
-@bytecode("CALL_FUNCTION_EX")
-def call_function_ex(t: Translator, ins: Ins) -> None:
-    """callable(*args, **names), with a tuple and a dict as the compiler makes them from displays."""
-    count = 4 if NAMES_ALWAYS or ins.arg & 1 else 3
-    entries = t.frame.stack[len(t.frame.stack) - count :]
-    target, args = entries[1 if CALL_NULL_FIRST else 0], entries[2]
-    names = entries[3] if count == 4 else Null()
-    if known_kind(t, args, t.expected(2)) is not tuple:
-        raise Leave("unsupported_call", "star arguments")
-    if not isinstance(names, Null) and known_kind(t, names, t.expected(3)) is not dict:
-        raise Leave("unsupported_call", "arguments by name")
-    t.ensure_type(args, tuple)
-    if not isinstance(names, Null):
-        t.ensure_type(names, dict)
-    t.opaque("PyObject_Call", [target, args, names], npop=count)
 
 
 # ---- with, match, the rest --------------------------------------------------------------------------------------------------

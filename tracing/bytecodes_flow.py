@@ -23,6 +23,8 @@ def jump_forward(t: Translator, ins: Ins) -> None:
 @bytecode("JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT")
 def jump_backward(t: Translator, ins: Ins) -> None:
     """Closes a loop: signals, other threads and the collector get their turn in the interpreter."""
+    if t.raising is not None:
+        raise Leave("exception_handler")
     t.before = list(t.frame.stack)
     if ins.op == "JUMP_BACKWARD":
         state = t.frame_state(ins.target, reason="eval_breaker", when="after")

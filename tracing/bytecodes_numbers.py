@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..abi import LAYOUT
 from ..optimizer.answers import COMPARE, COMPARE_NUMBER
 from ..optimizer.ir import Op, Value
 from ..optimizer.ops.lists import ATOMS
 from . import names, special_methods
 from .bytecode_table import bytecode
 from .decode import Ins
+from .exceptions import may_be_caught, require
 from .methods import inherits, is_static, qualname
 from .translate import Leave, TranslationError
 from .values import AV, FRAME, OWNED, Const, Iterator, Null, Num, Obj, Range, Tup, local_owner
@@ -281,12 +283,24 @@ def give_back(t: Translator, temps: list[Value]) -> None:
     t.effect = effect
 
 
-def done_or_again(t: Translator, result: Value, temps: list[Value]) -> None:
-    """Behind a closed operation: leave before the bytecode if it failed, which means that nothing has been done."""
+def done_or_again(t: Translator, result: Value, temps: list[Value], error: type | None = None) -> None:
+    """Behind a closed operation: leave before the bytecode if it failed, which means that nothing has been done, or go on where an
+    `error` is caught, if it was one."""
     give_back(t, temps)
     t.effect = False  # the state before the bytecode still holds
     failed = t.emit("int.lt", result, t.const_i(0)) if result.repr == "i" else t.emit("obj.is_null", result)
-    t.emit("guard", failed, imm=(False,), state=t.retry_state())
+    if error is not None and may_be_caught(t, error):
+        t.constants[id(error)] = error
+        require(t, failed, False, error, lambda: t.guard(t.emit("error.was", imm=(error,))))
+    else:
+        t.emit("guard", failed, imm=(False,), state=t.retry_state())
+
+
+ERRORS: dict[object, type] = {
+    "PyObject_GetItem": IndexError,
+    **{f"PyNumber_{how}{what}": ZeroDivisionError for how in ("", "InPlace") for what in ("TrueDivide", "FloorDivide", "Remainder")},
+}
+"""What closed calls of the C API mostly raise, if anything. Other calls are of functions that do not like a value."""
 
 
 def closed_call(
@@ -312,7 +326,7 @@ def closed_call(
         t.drop_check(*dropped)
     values, temps = lent(t, operands)
     result = t.emit(operation, *values, imm=imm)
-    done_or_again(t, result, temps)
+    done_or_again(t, result, temps, ERRORS.get(imm[0]) if imm else ValueError)
     del t.frame.stack[len(t.frame.stack) - npop :]
     for av in dropped:
         t.drop(av)
@@ -343,13 +357,13 @@ def arithmetic(t: Translator, symbol: str, a: Num, b: Num) -> Value | None:
     if symbol in ("//", "%"):
         divisor = constant_of(t, y)
         if divisor is None:
-            t.guard(t.emit("int.eq", y, t.const_i(0)), False)
+            require(t, t.emit("int.eq", y, t.const_i(0)), False, ZeroDivisionError)
             t.guard(t.emit("int.eq", y, t.const_i(-1)), False)
         elif divisor in (0, -1):
             raise Leave("always_fails")
         return t.emit("int.floordiv" if symbol == "//" else "int.mod", x, y)
     if symbol == "/":
-        t.guard(t.emit("int.eq", y, t.const_i(0)), False)
+        require(t, t.emit("int.eq", y, t.const_i(0)), False, ZeroDivisionError)
         t.guard(t.emit("int.exact_double", x))
         t.guard(t.emit("int.exact_double", y))
         return t.emit("float.div", t.emit("float.from_int", x), t.emit("float.from_int", y))
@@ -371,7 +385,7 @@ def float_arithmetic(t: Translator, symbol: str, a: Num, b: Num) -> Value | None
         return t.emit(f"float.{PLAIN[symbol]}", x, y)
     if symbol == "**":
         return power(t, x, y)
-    t.guard(t.emit("float.eq", y, t.const_f(0.0)), False)
+    require(t, t.emit("float.eq", y, t.const_f(0.0)), False, ZeroDivisionError)
     return t.emit({"/": "float.div", "//": "float.floordiv", "%": "float.mod"}[symbol], x, y)
 
 
@@ -484,6 +498,13 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
     kinds = [t.type_of(av) for av in (left, right)]
     if None not in kinds and kinds[0] is not kinds[1]:
         return t.const_b(False)
+    for one, other in ((left, right), (right, left)):
+        small = small_int(t, one)
+        if small is not None and kinds == [int, int]:
+            if isinstance(other, Obj):
+                return t.emit("obj.is", other.value, t.const_o(small))
+            number = t.number(other)
+            return t.emit("int.eq", number.value, t.const_i(small)) if number is not None else t.const_b(False)
     if isinstance(left, Num) and isinstance(right, Num) and left.value is right.value:
         producer = left.value.producer
         if isinstance(producer, Op) and producer.name in UNBOXED:
@@ -492,6 +513,12 @@ def identical(t: Translator, left: AV, right: AV) -> Value:
     if a is not None and b is not None:
         return t.emit("obj.is", a, b)
     raise Leave("unsupported_operand_types", "identity of unboxed values")
+
+
+def small_int(t: Translator, av: AV) -> int | None:
+    """av's value if it is known to be one of the ints of which the interpreter has one object each."""
+    value = av.obj if isinstance(av, Const) else t.known.get(av.value) if isinstance(av, Num) else None
+    return value if type(value) is int and LAYOUT.SMALL_INT_MIN <= value <= LAYOUT.SMALL_INT_MAX else None
 
 
 UNBOXED = frozenset({"obj.unbox_int", "obj.unbox_float", "obj.int_value", "obj.float_value", "arg.i", "arg.f"})

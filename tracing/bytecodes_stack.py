@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import CellType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..abi.unbound import UNBOUND
 from ..optimizer.ir import Value
-from . import attributes, names
+from . import attributes, exceptions, mappings, names
 from .attributes import push_callable
 from .bytecode_table import bytecode
 from .decode import Ins
@@ -19,9 +20,12 @@ from .values import (
     Const,
     InFrame,
     Iterator,
+    Maybe,
+    MaybeNum,
     Null,
     Num,
     Obj,
+    Raised,
     Tup,
     local_owner,
 )
@@ -49,13 +53,30 @@ def fetch(t: Translator, slot: int, frame: Frame) -> AV:
     return av
 
 
+def bound(t: Translator, slot: int, frame: Frame) -> AV:
+    """The same of a local that is going to be used: leaves where it may be unbound and is."""
+    av = fetch(t, slot, frame)
+    if isinstance(av, Maybe):
+        t.guard(t.emit("obj.is", av.value, t.const_o(UNBOUND)), False)
+        av = frame.locals[slot] = Obj(av.value, av.type, av.owner)
+    elif isinstance(av, MaybeNum):
+        t.guard(av.bound)
+        av = frame.locals[slot] = Num(av.value, av.dirty)
+    if isinstance(av, Null):
+        raise Leave("unbound_local")
+    return av
+
+
 def load_local(t: Translator, slot: int, depth: int = -1) -> AV:
     """A new slot with what the local of that frame (the innermost one if none is named) holds."""
     depth = len(t.frames) - 1 if depth < 0 else depth
     frame = t.frames[depth]
-    av = fetch(t, slot, frame)
-    if isinstance(av, Null):
-        raise Leave("unbound_local")
+    av = bound(t, slot, frame)
+    if isinstance(av, Raised):
+        raise Leave("exception_handler")
+    if isinstance(av, Iterator) and frame.consumer is not None:
+        frame.locals[slot] = Null()  # nobody is going to ask for it again, or to see that it is not there
+        return av
     if isinstance(av, Iterator):
         av = frame.locals[slot] = settled(t, av)
     if isinstance(av, Obj):
@@ -94,7 +115,7 @@ def load_fast_and_clear(t: Translator, ins: Ins) -> None:
         # The frame's reference moves to the stack: one is added there before the frame gives up its own.
         t.emit("obj.incref", av.value)
         t.emit("frame.store_local", t.emit("obj.null"), imm=(ins.arg,))
-        av = Obj(av.value, av.type, OWNED)
+        av = (Maybe if isinstance(av, Maybe) else Obj)(av.value, av.type, OWNED)
     else:
         gone.dirty = root and not (isinstance(av, Null) and not av.dirty)
         av = av.copy()
@@ -108,8 +129,13 @@ def store_check(t: Translator, slot: int, depth: int = -1, alone: bool = True) -
     """Make sure that overwriting the local runs no code; leaves before the bytecode otherwise. `alone`: nothing else is dropped
     before that."""
     old = fetch(t, slot, t.frames[depth])
+    if isinstance(old, Raised):
+        raise Leave("exception_handler")
     if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
-        t.guard(t.emit("obj.ends_safely" if alone else "obj.drop_is_safe", old.value))
+        if alone:
+            t.end_check(old)
+        else:
+            t.guard(t.emit("obj.drop_is_safe", old.value))
     elif not isinstance(old, Obj):
         t.drop_check(old)
 
@@ -125,6 +151,11 @@ def store_local(t: Translator, slot: int, av: AV, depth: int = -1) -> None:
     depth = len(t.frames) - 1 if depth < 0 else depth
     frame = t.frames[depth]
     old = frame.locals[slot]
+    if t.consumer is not None:
+        if depth < t.consumer:
+            t.call_it()
+        frame.locals[slot] = av  # which is held by somebody else for as long as it is there
+        return
     if isinstance(av, Obj):
         t.own(av)
     if depth != t.real:
@@ -140,12 +171,15 @@ def store_local(t: Translator, slot: int, av: AV, depth: int = -1) -> None:
         if isinstance(old, Obj):
             # The slot must not keep an object alive that the interpreter would have dropped.
             names.clear(t, slot)
-        frame.locals[slot] = Num(av.value, dirty=True)
+        frame.locals[slot] = av.copy()
+        frame.locals[slot].dirty = True
         return
     value = t.owned_value(av)
-    names.store(t, slot, value)
+    names.store(t, slot, t.value_or_null(av) if isinstance(av, Maybe) else value)
     if isinstance(av, Const):
         frame.locals[slot] = Const(av.obj)
+    elif isinstance(av, Maybe):
+        frame.locals[slot] = Maybe(value, av.type, FRAME)
     else:
         frame.locals[slot] = Obj(value, t.type_of(av), FRAME)
 
@@ -155,7 +189,7 @@ def prepare_stored(t: Translator, position: int, root: bool) -> None:
     the bytecode. An item that its container holds and that was always an int is unboxed: that is cheaper than another
     reference, and programs do not depend on its identity. (They do on that of a nan: `x in items` looks at it.)"""
     av = t.peek(position)
-    if root:
+    if root and not isinstance(av, Maybe | MaybeNum) or isinstance(av, Raised):
         t.reject_hidden(av)
     if isinstance(av, Obj) and av.owner == HEAP:
         kinds = t.expected(t.expected_operands() - position)
@@ -168,6 +202,12 @@ def prepare_stored(t: Translator, position: int, root: bool) -> None:
 def store_fast(t: Translator, ins: Ins) -> None:
     if isinstance(t.peek(), Null):
         restore_null(t, ins.arg)
+        return
+    if isinstance(t.peek(), Raised):
+        exceptions.bind(t, ins.arg)
+        return
+    if isinstance(t.frame.locals[ins.arg], Raised) and isinstance(t.peek(), Const):
+        exceptions.unbind(t, ins.arg)
         return
     prepare_stored(t, 1, t.in_real_frame())
     store_check(t, ins.arg)
@@ -208,8 +248,10 @@ def store_fast_store_fast(t: Translator, ins: Ins) -> None:
 @bytecode("STORE_FAST_LOAD_FAST")
 def store_fast_load_fast(t: Translator, ins: Ins) -> None:
     first, second = fast_slots(ins.op, ins.arg)
-    if first != second and isinstance(t.frame.locals[second], Null | InFrame):
-        raise Leave("unbound_local")
+    if first != second:
+        if isinstance(t.frame.locals[second], InFrame):
+            raise Leave("unbound_local")
+        bound(t, second, t.frame)
     prepare_stored(t, 1, t.in_real_frame())
     store_check(t, first)
     store_local(t, first, t.pop())
@@ -218,8 +260,7 @@ def store_fast_load_fast(t: Translator, ins: Ins) -> None:
 
 @bytecode("DELETE_FAST")
 def delete_fast(t: Translator, ins: Ins) -> None:
-    if isinstance(t.frame.locals[ins.arg], Null):
-        raise Leave("unbound_local")
+    bound(t, ins.arg, t.frame)
     store_check(t, ins.arg)
     t.push(Null())
     restore_null(t, ins.arg)
@@ -397,22 +438,58 @@ def cell_of(t: Translator, slot: int) -> Value:
     raise Leave("unsupported_operand_types", "cell")
 
 
+@bytecode("MAKE_CELL")
+def make_cell(t: Translator, ins: Ins) -> None:
+    """The local gives way to a new cell that has what it had. Nothing ends with that."""
+    slot = ins.arg
+    held = Null() if isinstance(t.frame.locals[slot], Null) else load_local(t, slot)
+    if not isinstance(held, Null):
+        t.reject_hidden(held)
+    cell = t.emit("call.closed", t.emit("obj.null"), imm=("PyCell_New", ()))
+    t.emit("guard", t.emit("obj.is_null", cell), imm=(False,), state=t.retry_state())
+    if not isinstance(held, Null):
+        t.emit("field.put", cell, t.owned_value(held), imm=("CELL_REF",))
+    store_local(t, slot, Obj(cell, CellType, OWNED))
+
+
 @bytecode("STORE_DEREF")
 def store_deref(t: Translator, ins: Ins) -> None:
     av = t.peek()
     t.reject_hidden(av)
     cell = cell_of(t, ins.arg)
+    t.guard(t.emit("obj.drop_is_safe", t.emit("field.o", cell, imm=("CELL_REF",))))
+    t.promote_heap()
+    t.pop()
+    t.emit("field.put", cell, t.owned_value(av), imm=("CELL_REF",))
+
+
+@bytecode("DELETE_DEREF")
+def delete_deref(t: Translator, ins: Ins) -> None:
+    cell = cell_of(t, ins.arg)
     old = t.emit("field.o", cell, imm=("CELL_REF",))
     t.guard(t.emit("obj.is_null", old), False)
     t.guard(t.emit("obj.drop_is_safe", old))
     t.promote_heap()
-    t.pop()
-    t.emit("obj.drop", t.emit("field.set_o", cell, t.owned_value(av), imm=("CELL_REF",)))
+    t.emit("field.put", cell, t.emit("obj.null"), imm=("CELL_REF",))
 
 
 @bytecode("STORE_GLOBAL")
 def store_global(t: Translator, ins: Ins) -> None:
     assign(t, t.frame.globals, t.frame.code.co_names[ins.arg])
+
+
+@bytecode("DELETE_GLOBAL")
+def delete_global(t: Translator, ins: Ins) -> None:
+    """Of a name that is there, so that it cannot fail; what the name held may end."""
+    namespace, name = t.frame.globals, t.frame.code.co_names[ins.arg]
+    found = None
+    if type(namespace) is dict and (t.names is None or t.names.slot_of(namespace, name) < 0):
+        found = mappings.find(t, Const(namespace), Const(name), -1)
+    if found is None:
+        raise Leave("module_level_names")
+    t.guard(t.emit("obj.is_null", found), False)
+    t.opaque_status("PyDict_DelItem", [Const(namespace), Const(name)], npop=0)
+    t.end_opaque()
 
 
 @bytecode("LOAD_DEREF")

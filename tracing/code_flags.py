@@ -3,7 +3,12 @@ anything else of this package, and `inspect`, which has their names, is dear to 
 
 OPTIMIZED = 0x01
 """The code of a function: its variables are in slots of the frame, not in a namespace."""
-VARIADIC = 0x04 | 0x08
-"""*args, **kwargs."""
+VARARGS = 0x04
+"""*args."""
+VARKEYWORDS = 0x08
+"""**kwargs."""
+VARIADIC = VARARGS | VARKEYWORDS
+GENERATOR = 0x20
+"""Plain generators."""
 GENERATORS = 0x20 | 0x80 | 0x100 | 0x200
 """Generators and coroutines of all kinds."""

@@ -71,8 +71,7 @@ def names_in(code: CodeType) -> Iterator[tuple[bool, str]]:
             yield from names_in(constant)
 
 
-def remark(name: str) -> str:
-    how = status(name)
+def remark(name: str, how: str) -> str:
     if how == "refused":
         return f"`{refusal(name)}`"
     return INTERNAL.get(name, "") if how == "internal" else ""
@@ -83,12 +82,13 @@ def markdown() -> str:
     lines = ["# Bytecode coverage", "", HEAD, ""]
     lines.append("| bytecode | " + " | ".join(VERSIONS) + " | how | remark |")
     lines.append("|---|" + "---|" * (len(VERSIONS) + 2))
+    found = {name: status(name) for name in NAMES}
     for name, versions in NAMES.items():
         cells = " | ".join("x" if version in versions else "" for version in VERSIONS)
-        lines.append(f"| `{name}` | {cells} | {status(name)} | {remark(name)} |")
+        lines.append(f"| `{name}` | {cells} | {found[name]} | {remark(name, found[name])} |")
     lines += ["", "Bytecodes by version:", "", "| | " + " | ".join(VERSIONS) + " |", "|---|" + "---|" * len(VERSIONS)]
     for how in ("native", "native, call", "call", "refused", "internal"):
-        counts = [sum(status(n) == how for n, vs in NAMES.items() if version in vs) for version in VERSIONS]
+        counts = [sum(found[n] == how for n, vs in NAMES.items() if version in vs) for version in VERSIONS]
         lines.append(f"| {how} | " + " | ".join(map(str, counts)) + " |")
     return "\n".join(lines) + "\n"
 

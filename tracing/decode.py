@@ -13,8 +13,8 @@ from functools import cached_property
 from types import CodeType
 
 from ..records import dataclass
-from .code_flags import OPTIMIZED
-from .versions import FOR_ITER_PAIR, HAS_KW_NAMES, after_exhaustion, fast_slots, loaded_slots, stored_slots
+from .code_flags import OPTIMIZED, VARARGS, VARKEYWORDS
+from .versions import HAS_KW_NAMES, WIDTH, after_exhaustion, fast_slots, loaded_slots, stored_slots
 
 NO_FALLTHROUGH = frozenset(
     {
@@ -28,6 +28,8 @@ NO_FALLTHROUGH = frozenset(
         "INTERPRETER_EXIT",
     }
 )
+BEFORE_LOOPS = frozenset({"LOAD_FAST_AND_CLEAR", "SWAP", "BUILD_LIST", "BUILD_SET", "BUILD_MAP"})
+"""What comprehensions do between GET_ITER and the loop."""
 NAME_STORES = frozenset({"STORE_NAME", "DELETE_NAME"})
 NAME_USES = NAME_STORES | {"LOAD_NAME", "LOAD_GLOBAL", "STORE_GLOBAL"}
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
@@ -46,6 +48,20 @@ class Ins:
     start: int
     line: int
     exhausted: int = -1
+
+
+@dataclass(frozen=True)
+class Handler:
+    """Where the interpreter goes on after an exception: with `depth` entries left on the stack, the place of the instruction if `lasti`
+    is set, and the exception."""
+
+    target: int
+    depth: int
+    lasti: bool
+
+
+USES_UP = ("sum", "any", "all", "min", "max")
+"""Functions of C that use up the generator they are given, and that `consumers` can do."""
 
 
 class CodeInfo:
@@ -125,6 +141,12 @@ class CodeInfo:
         return self.by_offset[offset]
 
     @property
+    def named_only(self) -> tuple[str, ...]:
+        """Parameters that are given by name only."""
+        first = self.code.co_argcount
+        return self.code.co_varnames[first : first + self.code.co_kwonlyargcount]
+
+    @property
     def first_offset(self) -> int:
         """Where a call begins (behind what sets up cells and free variables)."""
         for ins in self.instructions:
@@ -134,8 +156,18 @@ class CodeInfo:
 
     @property
     def resume_offset(self) -> int:
-        """The function's RESUME, where a frame that was just made begins."""
-        return next((i.offset for i in self.instructions if i.op == "RESUME"), 0)
+        """Where a frame begins that was just made and has its free variables: what makes cells of locals, or the RESUME."""
+        return next((i.start for i in self.instructions if i.op in ("MAKE_CELL", "RESUME")), 0)
+
+    @property
+    def call_offset(self) -> int:
+        """Where native code begins with a call: likewise, but behind the RESUME."""
+        return self.resume_offset if self.cells else self.first_offset
+
+    @cached_property
+    def cells(self) -> tuple[int, ...]:
+        """The slots of locals that calls of the function put into cells."""
+        return tuple(i.arg for i in self.instructions if i.op == "MAKE_CELL")
 
     def successors(self, ins: Ins) -> list[int]:
         """Offsets where the interpreter may go on, exceptions aside."""
@@ -165,10 +197,18 @@ class CodeInfo:
     def protected(self) -> dict[int, set[int]]:
         """Where handlers begin, to the offsets of the instructions whose exceptions come there."""
         found: dict[int, set[int]] = {}
+        for offset, handler in self.handlers.items():
+            found.setdefault(handler.target, set()).add(offset)
+        return found
+
+    @cached_property
+    def handlers(self) -> dict[int, Handler]:
+        """Where the exceptions of each instruction that has a handler go."""
+        found: dict[int, Handler] = {}
         offsets = [i.offset for i in self.instructions]
         for entry in dis._parse_exception_table(self.code):  # type: ignore[attr-defined]
-            within = offsets[bisect_left(offsets, entry.start) : bisect_left(offsets, entry.end)]
-            found.setdefault(self.real(entry.target), set()).update(within)
+            for offset in offsets[bisect_left(offsets, entry.start) : bisect_left(offsets, entry.end)]:
+                found.setdefault(offset, Handler(self.real(entry.target), entry.depth, entry.lasti))
         return found
 
     @cached_property
@@ -207,6 +247,44 @@ class CodeInfo:
             ins = self.by_offset[offset]
             stored.update(self.slots_stored(ins))
         return frozenset(stored)
+
+    def is_looped_over(self, ins: Ins) -> bool:
+        """Whether what a call (or GET_ITER, which may be one) gives goes to the loop behind it, and nowhere else."""
+        if ins.op != "GET_ITER":
+            ins = self.at(ins.next)
+        if ins.op != "GET_ITER":
+            return False
+        ins = self.at(ins.next)
+        while ins.op in BEFORE_LOOPS:
+            ins = self.at(ins.next)
+        return ins.op == "FOR_ITER"
+
+    def is_used_up(self, ins: Ins) -> bool:
+        """Whether the call is that of a generator expression that is the only argument of the call behind it, of a global name that may
+        be a function which native code can do for it."""
+        following = self.by_offset.get(ins.next)
+        if ins.op != "CALL" or ins.arg != 0 or following is None or following.op != "CALL" or following.arg != 1:
+            return False
+        made = False
+        for before in reversed([one for one in self.instructions if one.offset < ins.offset]):
+            if made and before.op == "LOAD_GLOBAL":
+                return self.code.co_names[before.arg >> 1] in USES_UP
+            made |= before.op == "MAKE_FUNCTION"
+        return False
+
+    @cached_property
+    def gives_up_parameters(self) -> bool:
+        """Whether the code assigns or deletes a parameter: what a caller gave may end before the call does."""
+        code = self.code
+        count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & VARARGS) + bool(code.co_flags & VARKEYWORDS)
+        derefs = (ins.arg for ins in self.instructions if ins.op in ("STORE_DEREF", "DELETE_DEREF"))
+        return any(slot < count for slot in derefs) or any(slot < count for ins in self.instructions for slot in self.slots_stored(ins))
+
+    def dead(self, offset: int) -> list[int]:
+        """The local variables that are assigned at or behind the offset before the code itself looks at them; none where it is not
+        known."""
+        live = self.live.get(self.real(offset))
+        return [k for k in range(self.nlocalsplus) if k not in live] if live is not None else []
 
     @cached_property
     def live(self) -> dict[int, frozenset[int]]:
@@ -258,9 +336,8 @@ class CodeInfo:
                 opcode = dis.opmap[ins.op]
                 arg = ins.arg if opcode in _HAS_ARG else None
                 if ins.op == "FOR_ITER":
-                    width = 2 if FOR_ITER_PAIR else 1
                     keeps = self.by_offset[ins.exhausted].op == "POP_ITER"
-                    work.append((ins.exhausted, depth if keeps else depth - width))
+                    work.append((ins.exhausted, depth if keeps else depth - WIDTH))
                 elif ins.op == "SEND":
                     work.append((ins.target, depth))
                 elif ins.target >= 0:

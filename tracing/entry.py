@@ -4,8 +4,8 @@ The door has found a frame whose slots had certain exact types when the region w
 again (failing guards touch nothing: the door tries its next region or stays interpreted), loads what the loop uses and
 moves the operand stack out of the frame. Locals that the loop does not name stay where they are.
 
-The iterator of a `for` at whose head the door stands becomes a virtual one (`values.Iterator`) if nobody else can see it:
-the stack has the only reference to it, it has the only ones to the iterators inside, and all are of known kinds. Its
+The iterator of a `for` at whose head the door stands becomes a virtual one (`values.Iterator`, `values.Generator`) if nobody else can
+see it: the stack has the only reference to it, it has the only ones to the iterators inside, and all are of known kinds. Its
 fields are read, and the object is given up. That may run code where it is an enumerate or a zip: these keep the tuple that
 they gave out last, which may be the last owner of its items. The interpreter would let go of them a moment later, in the
 FOR_ITER that comes next.
@@ -13,15 +13,17 @@ FOR_ITER that comes next.
 
 from __future__ import annotations
 
-from types import FunctionType
+from types import CodeType, FunctionType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import LAYOUT, memory
 from ..optimizer.ir import Graph, Op, Signature, Slot, State, Value
+from ..optimizer.ops.generators import SLOTS, waits_at
 from ..optimizer.registry import OPS
 from ..records import dataclass
 from . import names
-from .decode import Ins
+from .decode import Ins, code_info
+from .generators import yields_plainly
 from .iteration import COUNT_LIMIT
 from .methods import holders, is_static
 from .values import (
@@ -33,6 +35,7 @@ from .values import (
     OWNED,
     Const,
     EnumerateIter,
+    Generator,
     InFrame,
     Iterator,
     ListIter,
@@ -49,23 +52,33 @@ if TYPE_CHECKING:
     from .translate import DirectTarget, Translator
 
 MAX_ZIPPED = 8
+UNBOX = ((int, "obj.unbox_int"), (float, "obj.unbox_float"), (bool, "obj.unbox_bool"))
+"""What unboxes a number of a type, or leaves."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """What an iterator object is made of, where it can become a virtual one: its type and the shapes inside. `counts`: a
-range's that counts 0 or more up by 1, as most do; then a loop has a constant step and indices that are not negative."""
+    range's that counts 0 or more up by 1, as most do; then a loop has a constant step and indices that are not negative. Of a
+    generator: its function, the offset where it goes on, and what the slots of its frame have (as in `translate.Entry`)."""
 
     kind: type
     inside: tuple[Shape, ...] = ()
     counts: bool = False
+    func: FunctionType | None = None
+    offset: int = 0
+    slots: tuple[object, ...] = ()
 
 
 def shape_of(address: int) -> Shape | None:
     """The shape of the object at an address, of which the caller has the only reference; None for anything that has to
     stay an object. Reads memory only, so that no reference is added while looking."""
+    if memory.refcount(address) != 1:
+        return None
+    if memory.read64(address + LAYOUT.OB_TYPE) == id(GeneratorType):
+        return generator_shape(address)
     kind = KINDS.get(memory.read64(address + LAYOUT.OB_TYPE))
-    if kind is None or memory.refcount(address) != 1:
+    if kind is None:
         return None
     if kind is RangeIter.kind:
         start, step = (memory.signed(memory.read64(address + at)) for at in (LAYOUT.RANGEITER_START, LAYOUT.RANGEITER_STEP))
@@ -85,6 +98,36 @@ def shape_of(address: int) -> Shape | None:
     inside = [shape_of(memory.read64(held + LAYOUT.TUPLE_ITEMS + 8 * n)) for n in range(count)]
     shapes = tuple(shape for shape in inside if shape is not None)
     return Shape(kind, shapes) if len(shapes) == count else None
+
+
+def generator_shape(address: int) -> Shape | None:
+    """The shape of a generator that waits behind a yield and can be walked into. The region keeps its function, which must therefore
+    be one that the program holds by a name."""
+    frame = address + LAYOUT.GEN_FRAME
+    code: CodeType = memory.object_at(memory.slot_object(memory.read64(frame + LAYOUT.FRAME_CODE)))
+    info = code_info(code)
+    offset = memory.read64(frame + LAYOUT.FRAME_IP) - LAYOUT.OWN_FRAME_IP_ADJUST - LAYOUT.CODE_BYTES - id(code)
+    func = memory.object_at(memory.slot_object(memory.read64(frame + LAYOUT.FRAME_FUNC)))
+    behind = info.by_offset.get(offset)
+    if behind is None or behind.op != "RESUME" or not waits_at(address, id(func), id(code), offset):
+        return None
+    if func.__code__ is not code or code.co_cellvars or not yields_plainly(info) or holders(func) is None:
+        return None
+    depth = info.depth_at(offset) - 1  # without what `next` will send
+    slots = tuple(kind_of(memory.read64(address + SLOTS + 8 * k), k >= info.nlocalsplus) for k in range(info.nlocalsplus + depth))
+    return Shape(GeneratorType, func=func, offset=offset, slots=slots)
+
+
+def kind_of(bits: int, iterates: bool = False) -> object:
+    """The exact type of what a slot holds; None for NULL, 'tagged' for an unboxed integer. `iterates`: or the shape of an
+    iterator to which the slot has the only reference."""
+    if LAYOUT.TAGGED and bits & 3 == 3:
+        return "tagged"
+    address = memory.slot_object(bits)
+    if not address:
+        return None
+    shape = shape_of(address) if iterates and not (LAYOUT.TAGGED and bits & 1) else None
+    return shape or type(memory.object_at(address))
 
 
 KINDS: dict[int, type] = {id(kind): kind for kind in ITERATORS}
@@ -124,18 +167,18 @@ def enter(t: Translator) -> None:
     for depth, kind in enumerate(entry.stack):
         stack.append(load_stack(t, depth, kind))
     frame.stack = stack
-    gone: list[tuple[Iterator, Value]] = []
+    gone: list[tuple[Iterator | Generator, Value]] = []
     for depth, av in enumerate(stack):
         # Only now, when no entry guard can fail any more, references are moved out.
         if isinstance(av, Obj):
             av.value = t.emit("frame.take_stack", imm=(depth,))
-        elif isinstance(av, Iterator):
+        elif isinstance(av, Iterator | Generator):
             gone.append((av, t.emit("frame.take_stack", imm=(depth,))))
             t.own(av)
     if entry.stack:
         t.emit("frame.lower_stack", imm=(0,))
     for it, value in gone:
-        if not isinstance(it, EnumerateIter | ZipIter):
+        if not isinstance(it, EnumerateIter | ZipIter | Generator):
             t.emit("obj.drop", value)
             continue
         t.emit("call.dealloc", value)
@@ -267,12 +310,9 @@ def load_local(t: Translator, slot: int, kind: object, dead: bool) -> AV:
         t.emit("guard", t.emit("obj.is_null", value), imm=(True,), state=mismatch())
         return Null()
     assert isinstance(kind, type)
-    if kind is int:
-        return Num(t.emit("obj.unbox_int", value, state=mismatch()))
-    if kind is float:
-        return Num(t.emit("obj.unbox_float", value, state=mismatch()))
-    if kind is bool:
-        return Num(t.emit("obj.unbox_bool", value, state=mismatch()))
+    number = unboxed(t, value, kind)
+    if number is not None:
+        return number
     if kind is type(None) and not dead:
         t.emit("guard", t.emit("obj.is", value, t.const_o(None)), imm=(True,), state=mismatch())
         return Const(None)
@@ -284,6 +324,14 @@ def load_local(t: Translator, slot: int, kind: object, dead: bool) -> AV:
         return Obj(value, None, FRAME)
     check(t, value, kind)
     return Obj(value, kind, FRAME)
+
+
+def unboxed(t: Translator, value: Value, kind: object) -> Num | None:
+    """The number that an object of that type is; None for other types. Compared by identity: a metaclass may say what is equal."""
+    for number, name in UNBOX:
+        if kind is number:
+            return Num(t.emit(name, value, state=mismatch()))
+    return None
 
 
 def check(t: Translator, value: Value, kind: Any) -> None:
@@ -302,7 +350,7 @@ def load_stack(t: Translator, depth: int, kind: object) -> AV:
         return Null()
     if isinstance(kind, Shape):
         t.emit("guard", t.emit("frame.stack_unique", imm=(depth,)), imm=(True,), state=mismatch())
-        return load_iterator(t, value, kind)
+        return load_generator(t, value, kind) if kind.func is not None else load_iterator(t, value, kind)
     check(t, value, kind)
     return Obj(value, kind, OWNED)  # type: ignore[arg-type]
 
@@ -334,6 +382,44 @@ def load_iterator(t: Translator, value: Value, shape: Shape) -> Iterator:
     require(t, t.emit("obj.shared", held), False)
     inside = [load_inner(t, t.emit("tuple.get", held, t.const_i(n)), s) for n, s in enumerate(shape.inside)]
     return ZipIter(tuple(inside))
+
+
+def load_generator(t: Translator, value: Value, shape: Shape) -> Generator:
+    """The virtual generator in the state of the real one, likewise."""
+    from .translate import function_parts
+
+    func: Any = shape.func
+    code = func.__code__
+    t.constants[id(func)], t.constants[id(code)] = func, code
+    t.codes.add(code)
+    t.watch("function", func, "", function_parts(func))
+    watch_holders(t, func)
+    check(t, value, shape.kind)
+    require(t, t.emit("generator.waits", value, imm=(func, code, shape.offset)))
+    slots = [load_slot(t, value, k, kind) for k, kind in enumerate(shape.slots)]
+    nlocals = code_info(code).nlocalsplus
+    return Generator(func, shape.offset, slots[:nlocals], slots[nlocals:])
+
+
+def load_slot(t: Translator, generator: Value, slot: int, kind: object) -> AV:
+    """What a slot of the generator's frame has, with its recorded type checked if it is no class's."""
+    if kind == "tagged":
+        return Tagged(t.emit("generator.tagged", generator, imm=(slot,), state=mismatch()))
+    value = t.emit("generator.slot", generator, imm=(slot,))
+    if kind is None:
+        t.emit("guard", t.emit("obj.is_null", value), imm=(True,), state=mismatch())
+        return Null()
+    number = unboxed(t, value, kind)
+    if number is not None:
+        return number
+    if isinstance(kind, Shape) and kind.func is None:
+        return load_inner(t, value, kind)
+    kind = kind.kind if isinstance(kind, Shape) else kind
+    if isinstance(kind, type) and is_static(kind):
+        check(t, value, kind)
+        return Obj(value, kind, HEAP)
+    t.emit("guard", t.emit("obj.is_null", value), imm=(False,), state=mismatch())
+    return Obj(value, None, HEAP)
 
 
 def load_inner(t: Translator, value: Value, shape: Shape) -> Iterator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
+from .exceptions import require
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -20,7 +21,7 @@ def wrapped(t: Translator, index: Value, length: Value) -> Value:
 
 
 def checked_index(t: Translator, index: Value, length: Value) -> Value:
-    """The same, checked against length; out of range leaves (the interpreter raises)."""
+    """The same, checked against length; out of range it is an IndexError."""
     at = wrapped(t, index, length)
-    t.guard(t.emit("int.below", at, length))
+    require(t, t.emit("int.below", at, length), True, IndexError)
     return at

@@ -377,7 +377,7 @@ def append(t: Translator, args: list[AV], operands: list[AV]) -> bool:
         return False
     target, value = args
     t.reject_hidden(value)
-    t.drop_check(target)
+    t.receive_check(value, target)
     t.promote_heap()
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
     t.emit("list.append", t.boxed(target), t.owned_value(value))
@@ -420,7 +420,7 @@ def insert(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     if index is None or index.repr == "f":
         return False
     t.reject_hidden(value)
-    t.drop_check(target, where)
+    t.receive_check(value, target, where)
     t.promote_heap()
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
     item = t.owned_value(value)
@@ -442,7 +442,7 @@ def extend(t: Translator, args: list[AV], operands: list[AV]) -> bool:
     if kind not in (list, tuple) or not isinstance(source, Obj | Const):
         return False
     t.ensure_type(source, kind)  # type: ignore[arg-type]
-    t.drop_check(target)
+    t.receive_check(source, target)
     t.promote_heap()
     del t.frame.stack[len(t.frame.stack) - len(operands) :]
     status = t.emit("list.extend", t.boxed(target), t.boxed(source))

@@ -12,8 +12,8 @@ iterator that gets a second name (a local variable, another container) becomes a
 
 What is left are iterator objects. Those over lists are stepped in place. The iterators of dicts, sets, strings and bytes
 run no Python code unless an object dies in the step; `iter.quiet` finds out, and then they are stepped by a C call that
-needs no true frame. All others (generators, files, classes with `__next__`) are opaque operations: `iter.next` after the
-frame was made true. An exception from a step is raised by the interpreter, at FOR_ITER; see `failed`.
+needs no true frame. A `__next__` written in Python is walked into. All others (generators, files) are opaque operations: `iter.next`
+after the frame was made true. An exception from a step is raised by the interpreter, at FOR_ITER; see `failed`.
 
 The order of destructors: an iterator lets go of its sequence when it is exhausted, a zip of all its parts a moment later.
 Both happen within FOR_ITER or right behind it, and only where nothing can notice the difference, which `drop_check` makes
@@ -30,13 +30,15 @@ from ..optimizer.ops.iterators import QUIET
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int
 from .decode import Ins
-from .translate import SEQUENCE_OF, Leave, owned_parts
+from .special_methods import next_item
+from .translate import SEQUENCE_OF, Leave
 from .values import (
     AV,
     HEAP,
     OWNED,
     Const,
     EnumerateIter,
+    Generator,
     Iterator,
     ListIter,
     Null,
@@ -49,15 +51,14 @@ from .values import (
     Tup,
     TupleIter,
     ZipIter,
+    owned_parts,
 )
-from .versions import EXHAUSTED_KEEPS_ITERATOR, FOR_ITER_PAIR, exhausted_target
+from .versions import EXHAUSTED_KEEPS_ITERATOR, FOR_ITER_PAIR, WIDTH, exhausted_target
 
 if TYPE_CHECKING:
     from .translate import Translator
 
 PAIRED = (list, tuple)
-WIDTH = 2 if FOR_ITER_PAIR else 1
-"""Stack entries of a loop."""
 COUNT_LIMIT = 1 << 61
 """Counts of enumerate start below this, so that no loop can bring them to the end of 64 bits."""
 
@@ -236,7 +237,12 @@ def make_by_call(t: Translator, target: object, args: list[AV], operands: list[A
 
 @bytecode("GET_ITER")
 def get_iter(t: Translator, ins: Ins) -> None:
+    from .generators import iterate
+
     av = t.peek()
+    if isinstance(av, Generator):
+        push_iterator(t, t.pop())
+        return
     kind = t.specialise(av, t.expected(0))
     if FOR_ITER_PAIR and kind in PAIRED:
         if not isinstance(av, Obj):
@@ -254,12 +260,13 @@ def get_iter(t: Translator, ins: Ins) -> None:
     if kind is str or kind in CLOSED_ITERABLES:
         value = t.boxed(av)
         result = t.emit("call.closed", value, imm=("PyObject_GetIter", ()))
-        t.guard(t.emit("obj.is_null", result), False)
+        t.emit("guard", t.emit("obj.is_null", result), imm=(False,), state=t.retry_state())
         t.pop()
         t.drop(av)  # the iterator holds it
         push_iterator(t, Obj(result, CLOSED_ITERABLES.get(kind), OWNED))  # type: ignore[arg-type]
         return
-    t.opaque("PyObject_GetIter", [av], npop=1, arrange=lambda made: push_iterator(t, made))
+    if kind is None or not iterate(t, ins, kind):
+        t.opaque("PyObject_GetIter", [av], npop=1, arrange=lambda made: push_iterator(t, made))
 
 
 def push_iterator(t: Translator, iterator: AV) -> None:
@@ -270,6 +277,8 @@ def push_iterator(t: Translator, iterator: AV) -> None:
 
 @bytecode("FOR_ITER")
 def for_iter(t: Translator, ins: Ins) -> None:
+    from .generators import go_on
+
     stack = t.frame.stack
     iterator = stack[-WIDTH]
     obs = t.observation(ins)
@@ -277,13 +286,15 @@ def for_iter(t: Translator, ins: Ins) -> None:
     seen_end = obs is not None and obs.taken > 0
     if isinstance(iterator, Iterator):
         for_virtual(t, ins, iterator, seen_next, seen_end)
+    elif isinstance(iterator, Generator):
+        go_on(t, ins, iterator)
     elif FOR_ITER_PAIR and isinstance(stack[-1], Tagged):
         for_indexed(t, ins, seen_next, seen_end)
     elif isinstance(iterator, Obj):
         kind = t.specialise(iterator, t.expected(0))
         if kind in SEQUENCE_OF:
             for_in_place(t, ins, iterator, SEQUENCE_OF[kind].__name__, seen_next, seen_end)
-        else:
+        elif kind is None or not next_item(t, ins, kind):
             for_object(t, ins, iterator, kind, seen_next, seen_end)
     else:
         raise Leave("unsupported_operand_types", "iterator")

@@ -12,6 +12,7 @@ from ..optimizer.ir import Value
 from ..optimizer.ops.dicts import kind_tells
 from . import names
 from .bytecodes_numbers import as_int, done_or_again, give_back, known_kind, lent
+from .exceptions import require
 from .intrinsics import method, or_default
 from .values import AV, HEAP, OWNED, Const, Iterator, Num, Obj, Tup
 
@@ -87,7 +88,7 @@ def load(t: Translator, mapping: AV, key: AV) -> bool:
     found = find(t, mapping, key, 1)
     if found is None:
         return False
-    t.guard(t.emit("obj.is_null", found), False)
+    require(t, t.emit("obj.is_null", found), False, KeyError)
     item = Obj(found, None, HEAP)
     t.drop_check(mapping, key)
     expected = t.expected_results()
@@ -147,7 +148,7 @@ def put(t: Translator, base: Value, where: Value, key: AV, value: AV, others: li
     t.reject_hidden(value)
     t.guard(t.emit("dict.unwatched", base))
     t.guard(t.emit("obj.drop_is_safe", t.emit("dict.at", where)))
-    t.drop_check(*others)
+    t.receive_check(value, *others)
     t.promote_heap()
     values, temps = lent(t, [key, value])
     done_or_again(t, t.emit("dict.put", base, where, *values), temps)
@@ -160,7 +161,7 @@ def remove(t: Translator, mapping: AV, key: AV) -> bool:
     if where is None:
         return False
     base = t.boxed(mapping)
-    t.guard(t.emit("int.eq", told(t, where), t.const_i(0)), False)
+    require(t, t.emit("int.eq", told(t, where), t.const_i(0)), False, KeyError)
     t.guard(t.emit("dict.unwatched", base))
     held = t.emit("dict.at", where)
     t.guard(t.emit("obj.drop_is_safe", held))
@@ -202,7 +203,7 @@ def change(t: Translator, args: list[AV], operands: list[AV], operation: str, ne
     if found is None:
         return False
     if needed:
-        t.guard(found)
+        require(t, found, True, KeyError)
     t.drop_check(*args)
     t.promote_heap()
     values, temps = lent(t, [item])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..optimizer.ir import Slot
 from .decode import Ins
-from .versions import CALL_NULL_FIRST
+from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NAMES_ALWAYS
 
 POISON = Slot("poison")
 NONE = Slot("const", obj=None)
@@ -26,10 +26,15 @@ def poison_call(ins: Ins) -> tuple[str, ...]:
         return ("poison", "null", *("none",) * ins.arg, "empty")
     if ins.op == "CALL":
         return (("null", "poison") if CALL_NULL_FIRST else ("poison", "null")) + ("none",) * ins.arg
+    if ins.op == "CALL_FUNCTION_EX":
+        first = ("null", "poison") if CALL_NULL_FIRST else ("poison", "null")
+        return (*first, "empty", *(("null",) if NAMES_ALWAYS else ()))
     if ins.op in ("BINARY_OP", "BINARY_SUBSCR", "COMPARE_OP"):
         return ("poison", "none")
     if ins.op == "STORE_SUBSCR":
         return ("none", "poison", "none")
+    if ins.op == "FOR_ITER" and FOR_ITER_PAIR:
+        return ("poison", "null")
     return ("poison",)
 
 

@@ -84,6 +84,8 @@ class Observation:
     items: Kinds = field(default_factory=Kinds)
     taken: int = 0
     not_taken: int = 0
+    raised: int = 0
+    """The times that a handler of the same code went on behind it."""
     called: list[ref[Any]] = field(default_factory=list)
     megamorphic: bool = False
     count: int = 0
@@ -116,6 +118,8 @@ class CodeProfile:
     def __init__(self, code: CodeType) -> None:
         self.code = code
         self.observations: dict[int, Observation] = {}
+        self.loose: dict[int, str] = {}
+        """Variables that are bound or not where nobody looks at them, and how joins describe them (see `contexts`)."""
 
     def at(self, offset: int) -> Observation:
         """The observation there, made on first use."""
@@ -130,7 +134,8 @@ class CodeProfile:
         for offset, seen in sorted(self.observations.items()):
             operands = ", ".join("|".join(sorted(kind_name(k) for k in kinds)) for kinds in seen.operands)
             results = "|".join(sorted(kind_name(k) for k in seen.results))
-            branch = f" jumped {seen.taken}, went on {seen.not_taken}" if seen.taken or seen.not_taken else ""
+            branch = f" raised {seen.raised}" if seen.raised else ""
+            branch += f" jumped {seen.taken}, went on {seen.not_taken}" if seen.taken or seen.not_taken else ""
             lines.append(f"  {offset:5d}  x{seen.count}  ({operands}) -> {results or '-'}{branch}")
         return "\n".join(lines)
 

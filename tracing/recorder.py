@@ -24,12 +24,12 @@ from .. import observing
 from ..abi import memory
 from ..abi.pending import Later, is_the_programs
 from ..observing import Instruction
-from .code_flags import GENERATORS
+from .code_flags import GENERATOR, GENERATORS
 from .decode import CodeInfo, Ins, code_info
 from .methods import lookup
 from .profile import Kinds, ProfileStore
 from .special_methods import methods_of
-from .versions import CALL_NULL_FIRST, FOR_ITER_PAIR, NAMES_ALWAYS, NO_EVENT
+from .versions import CALL_NULL_FIRST, NAMES_ALWAYS, NO_EVENT, WIDTH
 
 OPERANDS: dict[str, int] = {
     "BINARY_OP": 2,
@@ -47,10 +47,11 @@ OPERANDS: dict[str, int] = {
     "UNPACK_SEQUENCE": 1,
     "LOAD_ATTR": 1,
     "STORE_ATTR": 2,
-    "FOR_ITER": 2 if FOR_ITER_PAIR else 1,
+    "FOR_ITER": WIDTH,
     "POP_JUMP_IF_TRUE": 1,
     "POP_JUMP_IF_FALSE": 1,
     "RETURN_VALUE": 1,
+    "YIELD_VALUE": 1,
     "STORE_FAST": 1,
     "STORE_FAST_STORE_FAST": 2,
     "STORE_FAST_LOAD_FAST": 1,
@@ -72,6 +73,8 @@ OPERANDS: dict[str, int] = {
     "LOAD_SUPER_ATTR": 3,
     "BEFORE_WITH": 1,
     "LOAD_SPECIAL": 1,
+    "MATCH_CLASS": 3,
+    "MATCH_KEYS": 2,
     "MATCH_SEQUENCE": 1,
     "MATCH_MAPPING": 1,
     "GET_LEN": 1,
@@ -165,23 +168,24 @@ def conflict(tool_id: int) -> str | None:
         return "tracing_active"
     if sys.monitoring.get_tool(sys.monitoring.DEBUGGER_ID) is not None:
         return "tracing_active"
-    for other in range(6):
-        if other != tool_id and sys.monitoring.get_tool(other) is not None:
-            if sys.monitoring.get_events(other) & INSTRUCTION:
-                return "tool_conflict"
+    if any(sys.monitoring.get_events(other) & INSTRUCTION for other in other_tools(tool_id)):
+        return "tool_conflict"
     return None
+
+
+def other_tools(tool_id: int) -> list[int]:
+    """The numbers of the other tools there are."""
+    return [other for other in range(6) if other != tool_id and sys.monitoring.get_tool(other) is not None]
 
 
 def watcher(tool_id: int, code: CodeType) -> str | None:
     """The name of another tool that watches this code instruction by instruction, line by line or call by call; None
     where nobody does. Such code stays interpreted, so that the tool sees everything."""
     monitoring = sys.monitoring
-    for other in range(6):
-        name = monitoring.get_tool(other) if other != tool_id else None
-        if name is not None:
-            events = monitoring.get_events(other) | monitoring.get_local_events(other, code)
-            if events & LOCAL_EVENTS:
-                return name
+    for other in other_tools(tool_id):
+        events = monitoring.get_events(other) | monitoring.get_local_events(other, code)
+        if events & LOCAL_EVENTS:
+            return monitoring.get_tool(other)
     return None
 
 
@@ -298,10 +302,10 @@ class Recorder:
         """The observer's hook: it has stopped writing."""
         self.guarded(lambda: self.stop(self.observer.ended or "recording_lost"))
 
-    def on_callee(self, target: Any, *place: Any) -> None:
-        """The observer's hook: this is called for the first time, or it is the class of an operand of the instruction at a place
-        (code, offset). What is Python code of it is armed."""
-        self.guarded(lambda: self.operand(target, *place) if place else self.callee(target))
+    def on_callee(self, target: Any, code: CodeType, offset: int, called: bool = False) -> None:
+        """The observer's hook: this is called for the first time at a place, or it is the class of an operand of the instruction there. What
+        is Python code of it is armed."""
+        self.guarded(lambda: (self.callee if called else self.operand)(target, code, offset))
 
     def guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -318,20 +322,29 @@ class Recorder:
         ins = code_info(code).at(offset)
         for name in methods_of(ins):
             found = lookup(kind, name)
-            if type(found) is FunctionType:
+            if type(found) is FunctionType and may_be_followed(found, code, offset):
                 self.follow(found.__code__)
 
-    def callee(self, target: Any) -> None:
+    def callee(self, target: Any, code: CodeType, offset: int) -> None:
         if self.recording is None or self.recording.reason:
             return
         if type(target) is FunctionType:
-            if not target.__code__.co_flags & GENERATORS:
+            if may_be_followed(target, code, offset):
                 self.follow(target.__code__)
         elif issubclass(type(target), type):
             # Asking the object itself could run its code: `__class__` of a proxy, `__getattribute__` of a metaclass.
             init = lookup(target, "__init__")
             if type(init) is FunctionType:
                 self.follow(init.__code__)
+
+
+def may_be_followed(func: FunctionType, code: CodeType, offset: int) -> bool:
+    """Whether a function that is called at a place is one that native code could walk into: no coroutine, and a generator only where a
+    loop is over it, or a function that uses it up. Others run for long, for somebody else."""
+    info = code_info(code)
+    kind = func.__code__.co_flags & GENERATORS
+    ins = info.at(offset)
+    return not kind or kind == GENERATOR and (info.is_looped_over(ins) or info.is_used_up(ins))
 
 
 def watched_instructions(code: CodeType, store: ProfileStore) -> list[Instruction]:
@@ -349,6 +362,8 @@ def looked_at(ins: Ins) -> tuple[int, int]:
     flags = observing.MAKES_RESULT if ins.op in RESULTS else 0
     if ins.op in CALLS:
         flags |= observing.CALLS | observing.LOOKS_AT_ITEMS | (observing.CALLS_SECOND if CALL_NULL_FIRST else 0)
+    elif ins.op == "CALL_FUNCTION_EX":
+        flags |= observing.CALLS | (observing.CALLS_SECOND if CALL_NULL_FIRST else 0)
     elif ins.op == "CONTAINS_OP":
         flags |= observing.LOOKS_AT_ITEMS
     elif ins.op in ("LOAD_ATTR", "STORE_ATTR"):
@@ -390,6 +405,10 @@ def conclude(info: CodeInfo, record: Any, store: ProfileStore) -> None:
     """What became of the frame's previous instruction."""
     ins = info.by_offset[record.previous]
     seen = store.of(record.code).at(ins.offset)
+    handler = info.handlers.get(ins.offset)
+    if handler is not None and record.offset == landing(info, handler.target):
+        seen.raised += record.times
+        return
     went_on = record.offset == landing(info, ins.next)
     if ins.op in BRANCHES:
         if record.offset == landing(info, ins.exhausted if ins.op == "FOR_ITER" else ins.target):

@@ -1,4 +1,4 @@
-"""Operators, comparisons and subscripts of instances: the special method is found in the class, and walked into.
+"""Operators, comparisons, subscripts and iteration of instances: the special method is found in the class, and walked into.
 
 Which method an operator calls follows from the types of both operands (CPython's `binary_op1` and `slot_nb_add`, `do_richcompare`):
 that of the left one; where it has none, or says NotImplemented, the reflected one of the right. Both types are checked and
@@ -18,7 +18,7 @@ from ..abi import instances
 from ..optimizer.answers import BINARY, COMPARE
 from .methods import ABSENT, is_static, lookup, mro
 from .values import AV, FOREVER, Const, Obj
-from .versions import binary_op_symbol, compare_symbol
+from .versions import WIDTH, binary_op_symbol, compare_symbol
 
 if TYPE_CHECKING:
     from .decode import Ins
@@ -32,6 +32,10 @@ def methods_of(ins: Ins) -> tuple[str, ...]:
     """The special methods that a bytecode may come to: the recorder arms them."""
     if ins.op == "STORE_SUBSCR":
         return ("__setitem__",)
+    if ins.op == "GET_ITER":
+        return ("__iter__",)
+    if ins.op == "FOR_ITER":
+        return ("__next__",)
     if ins.op == "COMPARE_OP":
         return tuple(f"__{name}__" for name in COMPARE[compare_symbol(ins)])
     if ins.op not in ("BINARY_OP", "BINARY_SUBSCR"):
@@ -117,6 +121,13 @@ def store_item(t: Translator, ins: Ins, kind: type) -> bool:
         return False
     value, container, key = t.frame.stack[-3:]
     return walk(t, ins, lookup(kind, "__setitem__"), [container, key, value], "assigns")
+
+
+def next_item(t: Translator, ins: Ins, kind: type) -> bool:
+    """FOR_ITER of an iterator, below what else the loop has on the stack, that is an instance of that class."""
+    if not plain(t, kind):
+        return False
+    return walk(t, ins, lookup(kind, "__next__"), [t.peek(WIDTH)], "next")
 
 
 def enter(t: Translator, ins: Ins, found: object, answer: str, reflected: bool = False) -> bool:

@@ -22,37 +22,54 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Container, Iterable, Mapping
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, GeneratorType
 from typing import Any
 
 from ..abi import instances, operands
+from ..abi.unbound import UNBOUND
 from ..optimizer import ops as _ops  # noqa: F401  (fills the registry)
 from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
 from ..optimizer.registry import OPS, GuardFailed
 from ..records import dataclass, field
 from . import names
+from .code_flags import GENERATORS
+from .contexts import (
+    NOTHING,
+    Context,
+    Same,
+    TranslationError,
+    describe,
+    fits,
+    loose_kind,
+    revive,
+    widen,
+)
 from .decode import CodeInfo, Ins, code_info
 from .methods import ABSENT, is_static, qualname
 from .names import Names
 from .profile import Observation, ProfileStore
 from .values import (
     AV,
+    FOREVER,
     FRAME,
     HEAP,
     OWNED,
-    VALUES_OF,
     Const,
+    Generator,
     InFrame,
     Iterator,
+    Maybe,
+    MaybeNum,
     Null,
     Num,
     Obj,
+    Raised,
     Range,
     Tagged,
     Tup,
     children,
-    iterator_of,
     local_owner,
+    owned_parts,
 )
 
 SAFE_TO_DROP: frozenset[type] = frozenset(
@@ -73,15 +90,19 @@ CALL_COST = 8
 """What a call out of native code costs more than the specialised bytecode it replaces, in bytecodes of the interpreter,"""
 LINKED_COST = 12
 """and where frames are linked for it; one more for each local in them."""
+FUNCTION_END_COST = 8
+"""What the end of a function costs more in native code than in the interpreter, which need not look into it first."""
 MOST_LINKED = 40
 """Instructions of a function up to which it is inlined although it calls out: in larger ones a call more does not matter."""
 FEW_RESTARTS, FEW_OPS = 10, 3000
 """Starts and operations up to which the walk starts over for a join that got too many versions."""
+MOST_HANDLED = 100
+"""Bytecodes of a handler up to the end of its exception, which are copied for each place that raises one."""
 MAX_SPLITS = 2
 """How often paths part over the types of an operand before they meet again behind the bytecode: an expression of several such
 operands would be copied for each combination."""
 
-ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "LOAD_FAST_AND_CLEAR")
+ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "YIELD_VALUE", "LOAD_FAST_AND_CLEAR")
 """Beginnings of the names of bytecodes behind which nothing from before them is done again."""
 
 NUMBERS = (int, float, bool)
@@ -110,6 +131,15 @@ class Branch(Exception):
         self.av, self.kind = av, kind
 
 
+class Throw(Exception):
+    """Raised by a bytecode's function before it had any effect: the bytecode raises an exception of exactly this type, and goes on
+    in its handler (`exceptions.require`)."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
 class Restart(Exception):
     """The walk has to start over with what was learnt (a widened join, a callee not to walk into)."""
 
@@ -120,10 +150,6 @@ class Refused(Exception):
     def __init__(self, reason: str, detail: str = "", final: bool = False) -> None:
         super().__init__(reason, detail)
         self.reason, self.detail, self.final = reason, detail, final
-
-
-class TranslationError(Exception):
-    """An internal rule was broken. The region is refused; in tests this is a failure."""
 
 
 @dataclass
@@ -258,7 +284,7 @@ class Translation:
 class Frame:
     """One frame of the walk. Frame 0 is real; the others exist only here."""
 
-    __slots__ = ("info", "code", "func", "globals", "builtins", "locals", "stack", "call", "answer")
+    __slots__ = ("info", "code", "func", "globals", "builtins", "locals", "stack", "call", "answer", "consumer")
 
     def __init__(
         self, info: CodeInfo, func: object, globals_: dict[str, Any], builtins: dict[str, Any], nlocals: int
@@ -272,31 +298,15 @@ class Frame:
         self.call: Ins | None = None
         self.answer = "value"
         """What is done with the result of the call, a key of `answers.ANSWERS`."""
+        self.consumer: str | None = None
+        """Of a generator that is used up at once: the function that does it (see `consumers`)."""
 
     def clone(self) -> Frame:
         made = Frame(self.info, self.func, self.globals, self.builtins, 0)
         made.locals = [a.copy() for a in self.locals]
         made.stack = [a.copy() for a in self.stack]
-        made.call, made.answer = self.call, self.answer
+        made.call, made.answer, made.consumer = self.call, self.answer, self.consumer
         return made
-
-
-class Same:
-    """Identity as a dictionary key."""
-
-    __slots__ = ("obj",)
-
-    def __init__(self, obj: object) -> None:
-        self.obj = obj
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.obj is self.obj
-
-    def __hash__(self) -> int:
-        return id(self.obj)
-
-    def __repr__(self) -> str:
-        return f"is {self.obj!r}"
 
 
 def immediate_key(name: str, imm: object) -> object:
@@ -304,8 +314,25 @@ def immediate_key(name: str, imm: object) -> object:
     return (type(imm), repr(imm)) if type(imm) in PLAIN and name != "const.o" else Same(imm)
 
 
+@dataclass
+class Raising:
+    """The exceptions that are being handled and have not been made: from where the first would be raised to where nobody holds any."""
+
+    state: State
+    """Before the bytecode that raises the first. All exits leave with that, and the interpreter does the stretch again."""
+    where: Key
+    """What to remember if that is not possible to the end."""
+    waiting: list[AV] = field(default_factory=list)
+    """What the frames and stacks held that they have ended; their tracebacks would go on holding it."""
+    spoiled: bool = False
+    """Whether something was done that cannot be done again."""
+    length: int = 0
+    lent: bool = False
+    """Whether some slot may have borrowed from what waits."""
+    exits: dict[str, State] = field(default_factory=dict)
+
+
 Side = tuple[int | None, bool, Callable[[], None] | None]
-Context = tuple[tuple[tuple[Any, ...], ...], ...]
 Key = tuple[Any, ...]
 
 
@@ -338,6 +365,7 @@ class Pending:
     """How often a bytecode was done again on the way here from the last join."""
     length: int = 0
     linked: Value | None = None
+    raising: Raising | None = None
 
 
 class Translator:
@@ -361,6 +389,8 @@ class Translator:
         self.watches: dict[tuple[str, int, object], Watch] = {}
         self.codes: set[CodeType] = {entry.code}
         self.refusals: dict[str, str] = {}
+        self.made: dict[Value, tuple[CodeType, list[Value]]] = {}
+        """Functions that were made here: their code and cells."""
         self.versions: dict[Key, list[Version]] = {}
         self.work: list[Version | Pending] = []
         self.body = self.loop_body() if not entry.function_door else None
@@ -382,6 +412,10 @@ class Translator:
         self.calls_out: dict[tuple[CodeType, int], int] = {}
         self.ends: dict[int, int] = {}
         self.resume: tuple[Block, int, State] | None = None
+        self.raising: Raising | None = None
+        """What is known of the exceptions that are being handled and have not been made."""
+        self.wrote = False
+        """Whether the current bytecode has written, allocated or counted anything."""
         self.linked: Value | None = None
         """The frames that have been linked for the open call of the current bytecode."""
 
@@ -430,7 +464,14 @@ class Translator:
             else:
                 return self.constant(folded, info.result) if info.result else args[0]
         if info.writes:
+            if self.consumer is not None and name != "poll":
+                self.call_it()
+            if self.raising is not None and not self.wrote and (info.writes - {"alloc", "ref"} or name in ("obj.drop", "obj.incref")):
+                self.end_waiting()
             self.resume = None
+            self.wrote = True
+            if self.raising is not None and name == "obj.incref":
+                self.raising.spoiled = True  # an earlier state does not have that reference
             if info.writes - {"alloc", "ref"} or name == "obj.drop":
                 self.effect = True
         if info.guard and state is None:
@@ -487,6 +528,20 @@ class Translator:
     def frame(self) -> Frame:
         return self.frames[-1]
 
+    @property
+    def consumer(self) -> int | None:
+        """The depth of the frame of a generator that is used up: from there on nothing is done that cannot be done again."""
+        return next((depth for depth, frame in enumerate(self.frames) if frame.consumer is not None), None)
+
+    def call_it(self) -> None:
+        """The generator does something that cannot be done again: it is an object, which the function is called with."""
+        depth = self.consumer
+        assert depth is not None
+        caller = self.frames[depth - 1]
+        assert caller.call is not None
+        self.memory.called.add((Same(caller.code), caller.call.offset))
+        raise Restart
+
     def in_real_frame(self) -> bool:
         """Whether the innermost frame is the interpreter's own, which others can look at."""
         return len(self.frames) - 1 == self.real
@@ -542,7 +597,7 @@ class Translator:
     def dup(self, av: AV) -> AV:
         """A second slot with the same value."""
         if isinstance(av, Obj):
-            made = Obj(av.value, av.type, av.owner)
+            made = av.copy()
             if av.owner is OWNED:
                 self.emit("obj.incref", av.value)
             elif av.owner is FRAME:
@@ -550,7 +605,7 @@ class Translator:
             return made
         if isinstance(av, Tup):
             return Tup([self.dup(i) for i in av.items])
-        if isinstance(av, Iterator):
+        if isinstance(av, Iterator | Generator):
             raise TranslationError("a second name for a virtual iterator")
         made2 = av.copy()
         made2.dirty = False
@@ -575,9 +630,22 @@ class Translator:
             self.emit("obj.incref", value)
         return value
 
+    def value_or_null(self, av: AV) -> Value:
+        """The same of what may be unbound, as a frame has it."""
+        if isinstance(av, Null):
+            return self.emit("obj.null")
+        if isinstance(av, MaybeNum):
+            name = {"i": "obj.box_int_if", "f": "obj.box_float_if", "b": "obj.box_bool_if"}[av.repr]
+            return self.emit(name, av.value, av.bound)
+        value = self.owned_value(av)
+        if isinstance(av, Maybe):
+            return self.emit("obj.select", self.emit("obj.is", value, self.const_o(UNBOUND)), self.emit("obj.null"), value)
+        return value
+
     def reject_hidden(self, av: AV) -> None:
-        """Leave where av has something that the program cannot hold: an index of the interpreter's, an empty slot."""
-        if isinstance(av, Tagged | Null | InFrame):
+        """Leave where av has something that the program cannot hold (an index of the interpreter's, an empty slot), or that only an
+        exit can make."""
+        if isinstance(av, Tagged | Null | InFrame | Generator | Raised | Maybe | MaybeNum):
             raise Leave("unsupported_operand_types", f"{type(av).__name__} escapes")
         for part in children(av):
             self.reject_hidden(part)
@@ -616,6 +684,16 @@ class Translator:
                 self.guard(self.emit("obj.drop_is_safe", sequence))
             else:
                 self.guard(self.emit("obj.drop_is_safe", obj.value))
+
+    def receive_check(self, value: AV, *holders: AV) -> None:
+        """The same of what one of them has been given the value first, which goes with it if nobody else has it."""
+        self.drop_check(*holders, *([value] if any(map(owned_parts, holders)) else []))
+
+    def end_check(self, obj: Obj, state: State | None = None) -> None:
+        """Make sure that the end of an object that is let go of alone runs no code. Looking into functions takes a while."""
+        if obj.type is FunctionType:
+            self.length -= FUNCTION_END_COST
+        self.guard(self.emit("obj.ends_safely", obj.value), state=state)
 
     def drop(self, av: AV) -> None:
         """The slot of av is gone. `drop_check` has run before the bytecode had any effect."""
@@ -659,6 +737,8 @@ class Translator:
             return tuple
         if isinstance(av, Range):
             return range
+        if isinstance(av, Generator):
+            return GeneratorType
         return av.kind if isinstance(av, Iterator) else None
 
     def ensure_type(self, av: AV, expected: type) -> None:
@@ -751,6 +831,8 @@ class Translator:
     # ---- frame states ---------------------------------------------------------------------------------------------
 
     def slot(self, av: AV) -> Slot:
+        if isinstance(av, MaybeNum):
+            return Slot("maybe_box", (av.value, av.bound))
         if isinstance(av, Num):
             return Slot("local", index=self.place(av.home)) if self.is_home(av) else Slot("box", (av.value,))
         if isinstance(av, Const):
@@ -759,13 +841,18 @@ class Translator:
         if isinstance(av, Null):
             return Slot("null")
         if isinstance(av, Obj):
-            return Slot("steal" if av.owner is OWNED else "new", (av.value,))
+            kind = "steal" if av.owner is OWNED else "new"
+            return Slot(f"maybe_{kind}" if isinstance(av, Maybe) else kind, (av.value,))
         if isinstance(av, Iterator):
             return Slot(av.name, av.values, parts=tuple(self.slot(part) for part in av.parts))
         if isinstance(av, Range):
             return Slot("range", (av.start, av.stop, av.step))
         if isinstance(av, Tup):
             return Slot("tuple", parts=tuple(self.slot(i) for i in av.items))
+        if isinstance(av, Generator):
+            made_of = (av.func, av.func.__code__, code_info(av.func.__code__).named_only)
+            parts = (*(Slot("const", obj=obj) for obj in made_of), *(self.slot(part) for part in children(av)))
+            return Slot("generator", parts=parts, index=av.offset)
         if isinstance(av, Tagged):
             return Slot("tagged", (av.value,))
         raise TranslationError(f"{type(av).__name__} in a frame state")
@@ -793,10 +880,20 @@ class Translator:
     ) -> State:
         """The state in which the innermost frame goes on at `offset`: at the first EXTENDED_ARG of the instruction there,
         without which the interpreter would run it with another argument."""
-        offset = self.frame.info.at(offset).start
+        if self.raising is not None:
+            self.cannot_go_back()
+        frames = self.frames
+        depth = self.consumer
+        if depth is not None:
+            # Before the call of the generator's function: all of it is done again.
+            frames = frames[:depth]
+            call = frames[-1].call
+            assert call is not None
+            offset, stack, kind, poison, when = call.offset, None, "resume", (), "before"
+        offset = frames[-1].info.at(offset).start
         records = []
-        last = len(self.frames) - 1
-        for i, frame in enumerate(self.frames):
+        last = len(frames) - 1
+        for i, frame in enumerate(frames):
             if i == self.real:
                 locals_ = {self.place(k): self.slot(a) for k, a in enumerate(frame.locals) if a.dirty}
                 self.assigns.update(k for k, a in enumerate(frame.locals) if a.dirty and names.word_of(self, k))
@@ -812,7 +909,7 @@ class Translator:
                     frame.code,
                     frame.func,
                     frame.call.next,
-                    frame.call.offset,
+                    frame.call.start if frame.call.op == "FOR_ITER" else frame.call.offset,
                     locals_,
                     slots,
                     self.memory.poison_call(frame.call),
@@ -828,6 +925,8 @@ class Translator:
         if self.effect:
             raise TranslationError(f"state before {self.ins} after an effect")
         assert self.ins is not None
+        if self.raising is not None:
+            return self.state_before_raise(reason)
         if reason != "guard":
             return self.frame_state(self.ins.start, self.before, reason=reason)
         if self.resume is not None:
@@ -842,7 +941,43 @@ class Translator:
         """The state before the current bytecode, for an operation that makes something and failed: nothing was done. Later
         guards do not share it, because what was made has to go somewhere."""
         assert self.ins is not None
+        if self.raising is not None:
+            return self.state_before_raise("guard").map(lambda value: value)
         return self.frame_state(self.ins.start, self.before, reason="guard")
+
+    def state_before_raise(self, reason: str) -> State:
+        """The state before the bytecode that raised the exception which is being handled."""
+        raising = self.raising
+        assert raising is not None
+        if raising.spoiled:
+            self.cannot_go_back()
+        found = raising.exits.get(reason)
+        if found is None:
+            found = raising.exits[reason] = raising.state.map(lambda value: value)
+            found.reason = reason
+        return found
+
+    def cannot_go_back(self) -> None:
+        """The handler has done something, and now would have to leave: this exception is left to the interpreter."""
+        assert self.raising is not None
+        self.memory.unhandled.add(self.raising.where)
+        raise Restart
+
+    def end_waiting(self) -> None:
+        """A handler is about to do the first thing that cannot be done again: what goes with the exception goes now, while there is
+        still a way back if its end would run code. (That it goes early is seen by nobody, then.)"""
+        raising = self.raising
+        assert raising is not None
+        unsafe = any(one.type not in SAFE_TO_DROP for av in raising.waiting for one in owned_parts(av))
+        if raising.spoiled or raising.lent or not unsafe:
+            return
+        waiting, raising.waiting = raising.waiting, []
+        effect = self.effect
+        self.drop_check(*waiting)
+        for av in waiting:
+            self.drop(av)
+        self.effect = effect
+        raising.spoiled = True
 
     def suspended_state(self) -> State:
         """The state of all frames while the innermost one waits for the call it does: operands gone, no result yet."""
@@ -862,7 +997,9 @@ class Translator:
     ) -> None:
         """End the block with an exit."""
         assert self.ins is not None or offset is not None
-        if offset is None:
+        if self.raising is not None:
+            state = self.state_before_raise(reason)
+        elif offset is None:
             assert self.ins is not None
             state = self.state(reason)
         else:
@@ -877,8 +1014,14 @@ class Translator:
         """Make the frames true for whoever looks at them: linked, locals written, instruction pointer exact, nothing borrowed from
         what may change. `end_opaque` takes back what is only done for that."""
         assert self.ins is not None
+        if self.consumer is not None:
+            self.call_it()
         if self.linked is not None:
             return  # the bytecode's second open call
+        if self.raising is not None:
+            if self.effect:
+                self.cannot_go_back()
+            raise Leave("exception_handler")  # whoever is called may ask for the exception
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         self.link()
         at = self.outermost_offset()
@@ -893,8 +1036,7 @@ class Translator:
             return
         for k, av in enumerate(self.frames[0].locals):
             if av.dirty:
-                value = self.emit("obj.null") if isinstance(av, Null) else self.owned_value(av.copy())
-                names.store(self, k, value)
+                names.store(self, k, self.value_or_null(av.copy()))
                 av.dirty = False
         self.emit("frame.set_ip", imm=(at,))
 
@@ -910,6 +1052,9 @@ class Translator:
         count = len(self.frames) - 1 - self.real
         if not count:
             return
+        for frame in self.frames[1:]:
+            if frame.code.co_flags & GENERATORS:
+                self.refuse_to_link(frame)
         if self.real < 0 and not self.effect:
             self.may_open()
         if len(self.frames) == 1:
@@ -926,6 +1071,14 @@ class Translator:
                 if isinstance(av, Tup | Range | Iterator):
                     frame.locals[k] = Obj(self.owned_value(av), self.type_of(av), OWNED)
         self.linked = self.emit("frame.link", imm=(count,), state=self.retry_state())
+
+    def refuse_to_link(self, generator: Frame) -> None:
+        """A generator that runs has a frame inside of it, which cannot be made for the time of a call: where that happens often it
+        is an object from the beginning."""
+        if not self.effect and self.is_rare():
+            raise Leave("cold")
+        self.memory.call_out.add(generator.code)
+        raise Restart
 
     def may_open(self) -> None:
         """A function for direct calls does an open call: whoever calls it has to have frames then. That is part of how it is called,
@@ -1058,12 +1211,16 @@ class Translator:
 
     def normalise(self, offset: int) -> None:
         """Bring the state into the form in which states are compared at a join."""
+        from .generators import settle
+
         frame = self.frame
         head = frame.info.is_loop_head(offset)
         changed = frame.info.stores_in_loop(offset) if head else frozenset()
-        self.promote_heap()
+        looking = self.consumer
+        if looking is None:
+            self.promote_heap()
         for depth, f in enumerate(self.frames):
-            self.forget_dead(f, offset if f is frame else f.call.next if f.call is not None else -1)
+            self.forget_dead(f.info, f.locals, self.place_in(f, offset))
             for where in (f.locals, f.stack):
                 for k, av in enumerate(where):
                     is_local = where is f.locals
@@ -1071,7 +1228,11 @@ class Translator:
                         number = self.number(av)
                         if number is not None:
                             where[k] = av = Num(number.value, av.dirty)
-                    elif isinstance(av, Obj) and is_local and av.type in NUMBERS:
+                    elif isinstance(av, Generator):
+                        settle(self, av)
+                    elif isinstance(av, Obj) and looking is not None and depth >= looking:
+                        av.owner = FOREVER  # nothing changes as long as it is there
+                    elif isinstance(av, Obj) and is_local and av.type in NUMBERS and not isinstance(av, Maybe):
                         value = self.unbox(av, av.type, self.frame_state(offset, reason="guard", when="after"))
                         if av.owner is OWNED:
                             self.promote_from(depth, k)
@@ -1079,15 +1240,36 @@ class Translator:
                         where[k] = av = Num(value)
                     if depth == self.real and is_local and head and f is frame and k in changed and isinstance(av, Num):
                         av.dirty = True
+            self.forget_bound(depth, offset)
 
-    def forget_dead(self, frame: Frame, offset: int) -> None:
+    def forget_dead(self, info: CodeInfo, locals_: list[AV], offset: int) -> None:
         """Locals that will be assigned before they are looked at again: what they are, if no numbers, does not matter at a join."""
-        live = frame.info.live.get(frame.info.real(offset))
-        if live is None:
-            return
-        for k, av in enumerate(frame.locals[: frame.info.nlocalsplus]):
-            if k not in live and isinstance(av, Obj) and av.type not in NUMBERS:
+        for k in info.dead(offset):
+            av = locals_[k]
+            if isinstance(av, Obj) and av.type not in NUMBERS:
                 av.type = None
+
+    def forget_bound(self, depth: int, offset: int) -> None:
+        """Variables that some ways have bound and others have not, and that nobody is going to look at, are both at a join."""
+        frame = self.frames[depth]
+        loose = self.profiles.of(frame.code).loose
+        for k in frame.info.dead(self.place_in(frame, offset)) if loose else ():
+            av, kind = frame.locals[k], loose.get(k)
+            if kind is None or isinstance(av, Maybe | MaybeNum):
+                continue
+            if kind == "m":
+                if isinstance(av, Obj):
+                    frame.locals[k] = Maybe(av.value, None, av.owner)
+                elif isinstance(av, Null):
+                    if av.dirty:
+                        names.clear(self, k)
+                    looking = self.consumer is not None and depth >= self.consumer
+                    owner = FOREVER if looking else FRAME if depth == self.real else OWNED
+                    frame.locals[k] = Maybe(self.const_o(UNBOUND), None, owner)
+            elif isinstance(av, Num) and av.repr == kind[1]:
+                frame.locals[k] = MaybeNum(av.value, self.const_b(True), av.dirty)
+            elif isinstance(av, Null):
+                frame.locals[k] = MaybeNum(self.constant(NOTHING[kind], kind[1]), self.const_b(False), av.dirty)
 
     def context(self) -> Context:
         return tuple(tuple(describe(a) for a in f.locals) + (("/",),) + tuple(describe(a) for a in f.stack) for f in self.frames)
@@ -1100,7 +1282,7 @@ class Translator:
         self.effect = False
         self.normalise(offset)
         if self.frame.info.is_loop_head(offset) and not goes_round:
-            if (self.frame.code, offset) not in self.memory.no_hoisting:
+            if (self.frame.code, offset) not in self.memory.no_hoisting and self.consumer is None:
                 self.emit("anchor", state=self.frame_state(offset, reason="hoisted", when="after"))
         key: Key = (*self.path(), *(f.answer for f in self.frames), offset)
         context = self.context()
@@ -1109,11 +1291,12 @@ class Translator:
             if version.context == context:
                 self.join(version, offset)
                 return
-        planned = self.memory.plans.get(key)
         for version in known:
             if fits(context, version.context, coercing=False):
                 self.join(version, offset)
                 return
+        self.loosen(key, context, offset)
+        planned = self.memory.plans.get(key)
         if planned is not None:
             for version in known:
                 if fits(context, version.context, coercing=True):
@@ -1128,7 +1311,7 @@ class Translator:
         if len(known) >= self.limits.versions:
             plan = context
             for version in known:
-                merged = widen(plan, version.context, self.real)
+                merged = widen(plan, version.context, self.real, [f.info.nlocalsplus for f in self.frames])
                 if merged is None:
                     self.leave("too_many_versions", offset)
                     return
@@ -1139,6 +1322,28 @@ class Translator:
                 raise Restart
             context = plan
         self.join(self.new_version(key, context, offset), offset)
+
+    def loosen(self, key: Key, context: Context, offset: int) -> None:
+        """The context needs a version of its own. Where others have variables unbound that this one has bound, or the other way round,
+        and nobody is going to look at them before they are assigned, as in the first rounds of loops: start over without
+        telling these apart."""
+        if self.memory.attempt >= FEW_RESTARTS or self.count >= FEW_OPS:
+            return
+        found = False
+        for depth, f in enumerate(self.frames):
+            names_ = self.profiles.of(f.code).loose
+            for k in f.info.dead(self.place_in(f, offset)):
+                kinds = {version.context[depth][k] for version in self.versions[key]} | {context[depth][k]}
+                kind = loose_kind(kinds) if k not in names_ and len(kinds) > 1 else None
+                if kind is not None:
+                    names_[k] = kind
+                    found = True
+        if found:
+            raise Restart
+
+    def place_in(self, frame: Frame, offset: int) -> int:
+        """Where a frame goes on, of which the innermost is at `offset`."""
+        return offset if frame is self.frame else frame.call.next if frame.call is not None else -1
 
     def new_version(self, key: Key, context: Context, offset: int) -> Version:
         block = self.graph.block(f"{self.frame.code.co_name}_{offset}")
@@ -1168,17 +1373,27 @@ class Translator:
     def pass_value(self, av: AV, desc: tuple[Any, ...], args: list[Value], offset: int, root_local: int) -> None:
         """Append what the version's parameters for this slot get, converting where the version is wider."""
         kind = desc[0]
+        if isinstance(av, Null) and kind in NOTHING:
+            args += [self.constant(NOTHING[kind], kind[1]), self.const_b(False)]
+            return
+        if isinstance(av, Null) and kind == "m":
+            if av.dirty:
+                names.clear(self, root_local)
+            args.append(self.owned_value(Const(UNBOUND)))
+            return
         if kind == "fr" and not isinstance(av, InFrame) and root_local >= 0:
             if av.dirty:
                 names.store(self, root_local, self.owned_value(av))
             return
         if kind in ("n", "fr", "k"):
             return
-        if kind in REPR_OF.values():
+        if kind in REPR_OF.values() or kind in NOTHING:
             number = av if isinstance(av, Num) else self.number(av)
-            assert isinstance(number, Num) and number.repr == kind, (av, desc)
+            assert isinstance(number, Num) and number.repr == kind[-1], (av, desc)
             args.append(number.value)
-        elif kind == "o":
+            if kind in NOTHING:
+                args.append(number.bound if isinstance(number, MaybeNum) else self.const_b(True))
+        elif kind in ("o", "m"):
             if isinstance(av, Obj):
                 if desc[2] == OWNED:
                     self.own(av)
@@ -1204,6 +1419,9 @@ class Translator:
             assert isinstance(av, Tup)
             for item, part in zip(av.items, desc[1], strict=True):
                 self.pass_value(item, part, args, offset, -1)
+        elif kind == "g":
+            for part, wanted in zip(children(av), [*desc[3], *desc[4]], strict=True):
+                self.pass_value(part, wanted, args, offset, -1)
         elif kind == "tag":
             assert isinstance(av, Tagged)
             args.append(av.value)
@@ -1234,6 +1452,7 @@ class Translator:
             self.block = version.block
             self.frames, self.splits, self.length = [f.clone() for f in version.frames], 0, version.length
             self.cse, self.checked, self.known = {}, {}, {}
+            self.raising = None
             self.walk(version.offset)
 
     def walk(self, offset: int) -> None:
@@ -1246,19 +1465,28 @@ class Translator:
                 self.ins, self.effect = None, False
                 self.leave("loop_exit", self.pc)
                 return
-            if not first and (frame.info.is_merge(self.pc) or self.splits >= MAX_SPLITS and self.kwnames is None):
+            if self.raising is not None:
+                if frame.info.is_loop_head(self.pc) or self.raising.length > MOST_HANDLED:
+                    self.leave("exception_handler")
+                    return
+            elif not first and (frame.info.is_merge(self.pc) or self.splits >= MAX_SPLITS and self.kwnames is None):
                 self.arrive(self.pc)
                 return
             first = False
             self.step(frame.info.at(self.pc))
 
     def step(self, ins: Ins) -> None:
+        from . import exceptions
         from .bytecode_table import refusal
         from .bytecodes import HANDLERS
 
         self.ins = ins
         self.effect = False
         self.linked = None
+        if self.raising is not None:
+            self.raising.spoiled |= self.wrote
+            self.raising.length += 1
+        self.wrote = False
         self.before = list(self.frame.stack)
         self.pc = ins.next
         self.bytecodes += 1
@@ -1272,6 +1500,11 @@ class Translator:
                 self.resume = None
             if self.linked is not None and self.block is not None:
                 raise TranslationError(f"{ins.op} leaves frames linked")
+        except Throw as thrown:
+            if self.consumer is not None:
+                self.call_it()
+            self.frame.stack[:] = self.before
+            exceptions.throw(self, thrown.kind)
         except Branch as branch:
             self.frame.stack[:] = self.before
             self.branch_on_type(branch.av, branch.kind)
@@ -1332,6 +1565,7 @@ class Translator:
             frames = [f.clone() for f in self.frames]
             reached = seen or known is not None
             way = Pending(block, frames, offset, reached, action, facts, self.ins, self.before, late, again, splits, self.length, self.linked)
+            way.raising = self.same_raising()
             self.work.append(way)
         if known is not None:
             start.jump(edges[0].block, [])
@@ -1339,11 +1573,19 @@ class Translator:
             start.branch(cond, edges[0], edges[1])
         self.block = None
 
+    def same_raising(self) -> Raising | None:
+        """What is being handled, for a path of its own."""
+        now = self.raising
+        if now is None:
+            return None
+        return Raising(now.state, now.where, now.waiting, now.spoiled or self.wrote, now.length, now.lent, now.exits)
+
     def follow(self, side: Pending) -> None:
         """Go on after a branch, in its side's own block."""
         self.block, self.frames, self.splits, self.length = side.block, side.frames, side.splits, side.length
         self.cse, self.checked, self.known = side.facts
         self.ins, self.before, self.effect, self.linked = side.ins, side.before, side.late, side.linked
+        self.raising, self.wrote = side.raising, False
         if side.offset is None:
             self.leave("exhausted")
             return
@@ -1363,7 +1605,7 @@ class Translator:
             ins = side.ins
             branch = (self.frame.code, ins.offset, side.offset != ins.next) if ins is not None else None
             self.leave("cold", side.offset, branch=branch)
-        elif not side.again and self.in_body(side.offset) and self.frame.info.is_merge(side.offset):
+        elif self.raising is None and not side.again and self.in_body(side.offset) and self.frame.info.is_merge(side.offset):
             self.arrive(side.offset)
         else:
             self.walk(side.offset)
@@ -1393,12 +1635,16 @@ class Memory:
     make_direct: Callable[[FunctionType, tuple[type, ...]], DirectTarget | None] = lambda func, kinds: None
     declare: Callable[[FunctionType, tuple[type, ...], Signature], DirectTarget] = DirectTarget
     """The target that a function for direct calls is made for, with these types and this signature."""
+    called: set[Key] = field(default_factory=set)
+    """Calls of generator expressions whose generators are made."""
     in_vain: set[Key] = field(default_factory=set)
     """Functions of which no direct ones could be made."""
     heavy: Callable[[CodeType], bool] = lambda code: False
     """Whether a call of this code spends so long in loops of its own that nothing is gained by walking into it."""
     call_out: set[CodeType] = field(default_factory=set)
     """Large functions that were found to do open calls, and are not walked into for that."""
+    unhandled: set[Key] = field(default_factory=set)
+    """Exceptions whose handlers do something before they may have to leave, which are therefore left to the interpreter."""
     no_hoisting: Container[tuple[CodeType, int]] = ()
     """Loops (code and offset of the head) before which nothing is to be checked that belongs into their rounds: such checks
     have failed."""
@@ -1407,135 +1653,6 @@ class Memory:
     def changes(self, namespace: Any, name: str) -> bool:
         """Whether the name in the namespace is to be looked up whenever it is used."""
         return (id(namespace), name) in self.stored or self.is_unstable(namespace, name)
-
-
-def owned_parts(av: AV) -> list[Obj]:
-    """The references av owns."""
-    if isinstance(av, Obj):
-        return [av] if av.owner is OWNED else []
-    return [o for part in children(av) for o in owned_parts(part)]
-
-
-def describe(av: AV) -> tuple[Any, ...]:
-    """The slot's part of a context: everything a version assumes, and nothing that may vary between its entries."""
-    if isinstance(av, Num):
-        return (av.repr, av.dirty)
-    if isinstance(av, Const):
-        return ("k", Same(av.obj), av.dirty)
-    if isinstance(av, Null):
-        return ("n", av.dirty)
-    if isinstance(av, InFrame):
-        return ("fr",)
-    if isinstance(av, Obj):
-        return ("o", av.type, av.owner)
-    if isinstance(av, Iterator):
-        return (av.kind, tuple(describe(part) for part in av.parts))
-    if isinstance(av, Range):
-        return ("r",)
-    if isinstance(av, Tup):
-        return ("t", tuple(describe(i) for i in av.items))
-    if isinstance(av, Tagged):
-        return ("tag",)
-    raise TranslationError(type(av).__name__)
-
-
-def revive(desc: tuple[Any, ...], block: Block) -> AV:
-    """The abstract value of a version's slot, with block parameters for what varies."""
-    kind = desc[0]
-    if kind in ("i", "f", "b"):
-        return Num(block.param(kind), desc[1])
-    if kind == "k":
-        return Const(desc[1].obj, desc[2])
-    if kind == "n":
-        made = Null()
-        made.dirty = desc[1]
-        return made
-    if kind == "fr":
-        return InFrame()
-    if kind == "o":
-        return Obj(block.param("o"), desc[1], desc[2])
-    if isinstance(kind, type):
-        values = tuple(block.param("i") for _ in range(VALUES_OF.get(kind, 1)))
-        return iterator_of(kind, values, tuple(revive(part, block) for part in desc[1]))
-    if kind == "r":
-        return Range(block.param("i"), block.param("i"), block.param("i"))
-    if kind == "t":
-        return Tup([revive(d, block) for d in desc[1]])
-    if kind == "tag":
-        return Tagged(block.param("i"))
-    raise TranslationError(str(desc))
-
-
-def slot_fits(have: tuple[Any, ...], want: tuple[Any, ...], coercing: bool) -> bool:
-    """Whether a slot described by `have` may enter a version that assumes `want`."""
-    if have == want:
-        return True
-    a, b = have[0], want[0]
-    if a == b:
-        if a in ("i", "f", "b"):
-            return bool(want[1])
-        if a == "o":
-            if want[1] is not None and have[1] is not want[1]:
-                return False
-            return have[2] == want[2] or (want[2] == OWNED and have[2] != FRAME)
-        if a == "t" or isinstance(a, type):
-            return len(have[1]) == len(want[1]) and all(
-                slot_fits(x, y, coercing) for x, y in zip(have[1], want[1], strict=True)
-            )
-        if a == "n":
-            return bool(want[1])
-        return False
-    if not coercing:
-        return False
-    if b == "fr":
-        return a in ("i", "f", "b", "k") or a == "o" and have[2] == FRAME
-    if isinstance(a, type):
-        return b == "o" and want[1] in (None, a) and want[2] in (OWNED, FRAME)
-    return b == "o" and want[1] is None and a in ("i", "f", "b", "k", "t") and want[2] in (OWNED, FRAME)
-
-
-def fits(have: Context, want: Context, coercing: bool) -> bool:
-    return len(have) == len(want) and all(
-        len(h) == len(w) and all(slot_fits(x, y, coercing) for x, y in zip(h, w, strict=True))
-        for h, w in zip(have, want, strict=True)
-    )
-
-
-def widen_slot(a: tuple[Any, ...], b: tuple[Any, ...], root_local: bool) -> tuple[Any, ...] | None:
-    """The narrowest description that both fit."""
-    if slot_fits(a, b, False):
-        return b
-    if slot_fits(b, a, False):
-        return a
-    if isinstance(a[0], type) and a[0] is b[0] and len(a[1]) == len(b[1]):
-        parts = [widen_slot(x, y, False) for x, y in zip(a[1], b[1], strict=True)]
-        if None not in parts:
-            return (a[0], tuple(parts))
-    if root_local and "fr" in (a[0], b[0]):
-        other = b if a[0] == "fr" else a
-        return ("fr",) if slot_fits(other, ("fr",), True) else None
-    a, b = (("o", x[0], OWNED) if isinstance(x[0], type) else x for x in (a, b))
-    objects = ("i", "f", "b", "k", "o", "t")
-    if a[0] in objects and b[0] in objects:
-        return ("o", a[1] if a[0] == b[0] == "o" and a[1] is b[1] else None, FRAME if root_local else OWNED)
-    return None
-
-
-def widen(a: Context, b: Context, real: int) -> Context | None:
-    """The narrowest context that both fit; `real`: the frame that is the interpreter's."""
-    if [len(x) for x in a] != [len(x) for x in b]:
-        return None
-    frames = []
-    for depth, (x, y) in enumerate(zip(a, b, strict=True)):
-        nlocals = x.index(("/",))
-        slots = []
-        for k, (s, t) in enumerate(zip(x, y, strict=True)):
-            merged = widen_slot(s, t, depth == real and k < nlocals) if s != t else s
-            if merged is None:
-                return None
-            slots.append(merged)
-        frames.append(tuple(slots))
-    return tuple(frames)
 
 
 def translate(

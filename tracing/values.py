@@ -13,6 +13,8 @@ Object references carry their ownership, because frame states and drops follow f
 
 from __future__ import annotations
 
+from types import FunctionType
+
 from ..optimizer.ir import Value
 from ..records import dataclass
 
@@ -66,7 +68,9 @@ class Null(AV):
     __slots__ = ()
 
     def copy(self) -> AV:
-        return Null()
+        made = Null()
+        made.dirty = self.dirty
+        return made
 
 
 class Num(AV):
@@ -114,6 +118,28 @@ class Obj(AV):
 
     def copy(self) -> AV:
         return Obj(self.value, self.type, self.owner)
+
+
+class MaybeNum(Num):
+    """A number without its box where `bound` (b) is true; else the local is unbound, and the number means nothing."""
+
+    __slots__ = ("bound",)
+
+    def __init__(self, value: Value, bound: Value, dirty: bool = False) -> None:
+        super().__init__(value, dirty)
+        self.bound = bound
+
+    def copy(self) -> AV:
+        return MaybeNum(self.value, self.bound, self.dirty)
+
+
+class Maybe(Obj):
+    """An object (of that type, if one is given), or `UNBOUND`: then the local is unbound."""
+
+    __slots__ = ()
+
+    def copy(self) -> AV:
+        return Maybe(self.value, self.type, self.owner)
 
 
 class Iterator(AV):
@@ -261,6 +287,22 @@ class Tup(AV):
         return Tup([i.copy() for i in self.items])
 
 
+class Generator(AV):
+    """A generator that exists only as what its frame has (see `tracing/generators.py`): it waits at `offset`, or is new (0). While
+    it runs there is a frame of the walk for it, and nothing in here. Exactly one slot holds it."""
+
+    __slots__ = ("func", "offset", "locals", "stack")
+
+    def __init__(self, func: FunctionType, offset: int = 0, locals_: list[AV] | None = None, stack: list[AV] | None = None) -> None:
+        self.dirty = False
+        self.func, self.offset = func, offset
+        self.locals = locals_ if locals_ is not None else []
+        self.stack = stack if stack is not None else []
+
+    def copy(self) -> AV:
+        return Generator(self.func, self.offset, [a.copy() for a in self.locals], [a.copy() for a in self.stack])
+
+
 class Tagged(AV):
     """An integer that the interpreter keeps unboxed on its stack (3.15's list iteration index)."""
 
@@ -272,6 +314,23 @@ class Tagged(AV):
 
     def copy(self) -> AV:
         return Tagged(self.value)
+
+
+class Raised(AV):
+    """An exception that has not been made (`tracing/exceptions.py`): its exact type. With `outer` it is what was being handled before,
+    which waits on the stack of the handler of such an exception."""
+
+    __slots__ = ("kind", "outer")
+
+    def __init__(self, kind: type, outer: bool = False) -> None:
+        self.dirty = False
+        self.kind = kind
+        self.outer = outer
+
+    def copy(self) -> AV:
+        made = Raised(self.kind, self.outer)
+        made.dirty = self.dirty
+        return made
 
 
 ITERATORS: dict[type, type[Iterator]] = {
@@ -292,4 +351,13 @@ def children(av: AV) -> tuple[AV, ...]:
     """The abstract values that av is made of."""
     if isinstance(av, Tup):
         return tuple(av.items)
+    if isinstance(av, Generator):
+        return (*av.locals, *av.stack)
     return av.parts if isinstance(av, Iterator) else ()
+
+
+def owned_parts(av: AV) -> list[Obj]:
+    """The references av owns."""
+    if isinstance(av, Obj):
+        return [av] if av.owner is OWNED else []
+    return [o for part in children(av) for o in owned_parts(part)]

@@ -27,6 +27,8 @@ NAMES_ALWAYS = VERSION >= (3, 14)
 """Whether CALL_FUNCTION_EX always has an operand for arguments by name (NULL if there are none)."""
 
 FOR_ITER_PAIR = VERSION >= (3, 15)
+WIDTH = 2 if FOR_ITER_PAIR else 1
+"""Stack entries of a loop."""
 """3.15 keeps two stack entries per loop: the iterator and NULL, or a sequence and an unboxed index."""
 
 HAS_KW_NAMES = VERSION == (3, 12)
@@ -55,6 +57,11 @@ COMMON_CONSTANTS = _common_constants()
 
 LAZY_IMPORT: type | None = getattr(types, "LazyImportType", None)
 """The type of what stands for a module in a namespace (3.15) until somebody loads the name."""
+
+def imported_name(ins: Ins) -> tuple[int, bool]:
+    """The number of the name that IMPORT_NAME imports, and whether that is done at once. (From 3.15 on there are flags: lazy, now.)"""
+    return (ins.arg >> 2, bool(ins.arg & 2)) if VERSION >= (3, 15) else (ins.arg, True)
+
 
 _INTRINSICS_1 = tuple(getattr(dis, "_intrinsic_1_descs", ()))
 

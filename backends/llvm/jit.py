@@ -4,7 +4,8 @@ IR arrives as text and is parsed once: optimised, emitted as an object file in m
 (`add_ir` would parse it a second time). Every module is a library of its own with a resource tracker, so
 dropping the handle frees the code; nothing else refers to it. Symbols are bound at link time, from the
 dictionary that the caller gives: the object code itself holds no address of this process and can be kept and
-linked again elsewhere.
+linked again elsewhere. So what was made from a text is kept for a while: programs that define a function anew, change a
+class and change it back, or start a second engine come to the same text again.
 
 Four levels of effort. "none" is for code that runs a few times: codegen level 0 on the text as it is.
 "quick" is a handful of passes that cost about as much as code generation. "full" is LLVM's own pipeline; it
@@ -27,10 +28,14 @@ from typing import Any
 import llvmlite.binding as llvm
 import llvmlite.binding.ffi  # noqa: F401  (used as llvm.ffi)
 
+from . import cache
+
 CODEGEN_LEVEL = {"none": 0, "light": 0, "quick": 1, "full": 2}
 EFFORTS = tuple(CODEGEN_LEVEL)
 MOST_LINES = {"full": 12_000, "quick": 25_000}
 """Lines of text up to which an effort takes about a second."""
+KEPT_BYTES = 2 << 20
+"""Object code kept for texts that come again, and as much of what was kept before: some hundred regions."""
 
 _start_lock = threading.Lock()
 _started: set[str] = set()
@@ -196,6 +201,9 @@ class Jit:
         _start()
         self._linker = llvm.create_lljit_compiler(host_machine("full"))
         self._machines: dict[str, Any] = {}
+        self._kept: dict[str, bytes] = {}
+        self._kept_before: dict[str, bytes] = {}
+        self._room = KEPT_BYTES
 
     def machine(self, effort: str) -> Any:
         """The host's target machine at an effort. Not shared between threads: each gets its own."""
@@ -212,10 +220,23 @@ class Jit:
     def compile_object(self, ir: str, opt: str = "none", alone: bool = False) -> bytes:
         """Object code of the module for the host. `alone`: other threads may use LLVM meanwhile (for threads in the
         background). Raises CompileError."""
-        machine = host_machine(opt) if alone else self.machine(opt)
-        module = parse(ir, machine)
-        optimize(module, machine, opt, alone)
-        return emit(machine, module, alone)
+        name = cache.key((ir.encode(), opt.encode()))
+        code = self._kept.get(name) or self._kept_before.get(name)
+        if code is None:
+            machine = host_machine(opt) if alone else self.machine(opt)
+            module = parse(ir, machine)
+            optimize(module, machine, opt, alone)
+            code = emit(machine, module, alone)
+            self._keep(name, code)
+        return code
+
+    def _keep(self, name: str, code: bytes) -> None:
+        """Keep object code. No lock: a thread in the background, or code that runs in a garbage collection, may be here as well,
+        and then a little more or less is kept."""
+        self._kept[name] = code
+        self._room -= len(code)
+        if self._room < 0:
+            self._kept_before, self._kept, self._room = self._kept, {}, KEPT_BYTES
 
     def link(self, code: bytes, symbols: Mapping[str, int], exports: Iterable[str], name: str = "") -> Module:
         """Load object code, binding its undefined symbols to addresses. Raises CompileError."""

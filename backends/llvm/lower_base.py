@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from ...abi import symbol as c_symbol
 from ...optimizer.ir import Graph, Op, Signature, State, Value
 from ...records import dataclass, field
-from ..exit_buffer import Places, Store, places, share, words
+from ..exit_buffer import WORDS, Places, Store, places, share, words
 
 TYPES = {"i": "i64", "f": "double", "b": "i1", "o": "ptr"}
 
@@ -325,19 +325,16 @@ class Emitter:
 
     def exit_blocks(self, graph: Graph) -> int:
         """Write the exit blocks of the graph's function; returns how many words the buffer must have."""
-        if self.signature is not None:
-            for state, label in self.exits.items():
-                self.start(label)
-                if not self.returned(state, self.signature):
-                    self.record(state, self.signature)
-            return max((len(state.values()) for state in self.exits), default=0)
         table = self.places
         states = [state for state in table if state in self.exits]
+        if self.signature is not None:
+            states = [state for state in states if not self.returned(state, self.signature)]
         labels = [self.exits[state] for state in states]
 
         def leave(descriptor: str, stores: list[Store]) -> Way:
+            buffer, first = self.buffer() if stores else ("", 0)
             for value, at in stores:
-                self.store_word(value, "%bufp", 8 * at)
+                self.store_word(value, buffer, first + 8 * at)
             self.do("")
             return Way(self.current, descriptor, len(self.lines) - 1)
 
@@ -350,7 +347,7 @@ class Emitter:
 
         last = share([list(zip(state.values(), table[state], strict=True)) for state in states], node, leaf)
         if last:
-            self.do(f"ret i64 {self.let(f'ptrtoint ptr {self.meet(last)} to i64')}")
+            self.end_exit(self.meet(last))
         return words(table[state] for state in states)
 
     def meet(self, ways: list[Way]) -> str:
@@ -363,16 +360,22 @@ class Emitter:
             return ways[0].descriptor
         return self.let(f"phi ptr {', '.join(f'[ {way.descriptor}, %{way.label} ]' for way in ways)}")
 
-    def record(self, state: State, signature: Signature) -> None:
-        """Write what a direct function does when it leaves: a record in the log."""
-        top = self.data("log_top", 0)
-        base = self.load("ptr", top, 0, "cell")
-        values = state.values()
-        for n, value in enumerate(values):
-            self.store_word(value, base, 8 * n + 8)
-        self.store("ptr", self.descriptor(state), base, 0, "buf")
-        self.store("ptr", self.at(base, 8 * len(values) + 8), top, 0, "cell")
-        pair = direct_result(signature)
+    def buffer(self) -> tuple[str, int]:
+        """Where the live values of an exit go: a base address and an offset. In a direct function that is behind the first word of a new
+        record in the log."""
+        return ("%bufp", 0) if self.signature is None else (self.load("ptr", self.data("log_top", 0), 0, "cell"), 8)
+
+    def end_exit(self, descriptor: str) -> None:
+        """Leave, when the values are where they belong. A direct function completes the record."""
+        if self.signature is None:
+            self.do(f"ret i64 {self.let(f'ptrtoint ptr {descriptor} to i64')}")
+            return
+        base, first = self.buffer()
+        self.store("ptr", descriptor, base, 0, "buf")
+        count = self.load("i64", descriptor, 8 * WORDS, "cell")
+        end = self.let(f"getelementptr i64, ptr {self.at(base, first)}, i64 {count}")
+        self.store("ptr", end, self.data("log_top", 0), 0, "cell")
+        pair = direct_result(self.signature)
         self.do(f"ret {pair} {self.let(f'insertvalue {pair} undef, i64 1, 0')}")
 
     def store_word(self, value: Value, base: str, offset: int) -> None:
@@ -382,10 +385,11 @@ class Emitter:
         self.store(type_, text, base, offset, "buf")
 
     def returned(self, state: State, signature: Signature) -> bool:
-        """Write the return of a direct function, if it is one of the result that its signature says."""
+        """Write the block of an exit that is the return of a direct function, if it is one of the result that its signature says."""
         slot = state.result
         if slot is None or not slot.values or slot.kind not in ("box", "steal") or slot.values[0].repr != signature.result:
             return False
+        self.start(self.exits[state])
         pair = direct_result(signature)
         value = f"{TYPES[signature.result]} {self.texts[slot.values[0]]}"
         made = self.let(f"insertvalue {pair} {{ i64 0, {TYPES[signature.result]} undef }}, {value}, 1")

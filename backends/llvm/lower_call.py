@@ -30,7 +30,20 @@ def call_object(e: Emitter, op: Op, *args: str) -> str:
 def forget_error(e: Emitter, failed: str) -> None:
     """The interpreter is going to do the operation again and raise the exception itself."""
     with e.when(failed, UNLIKELY):
+        kind = e.let(f"call ptr {e.function('PyErr_Occurred', 'ptr', '')}()")
+        e.store("ptr", kind, cleared_kind(e), 0, "cell")
         e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
+
+
+def cleared_kind(e: Emitter) -> str:
+    """Where the type of the exception that was forgotten last is."""
+    e.globals["jc_cleared"] = "@jc_cleared = internal global ptr null"
+    return "@jc_cleared"
+
+
+@lowering("error.was")
+def error_was(e: Emitter, op: Op) -> str:
+    return e.let(f"icmp eq ptr {e.load('ptr', cleared_kind(e), 0, 'cell')}, {e.object(op.imm[0])}")
 
 
 @lowering("call.closed")

@@ -229,7 +229,8 @@ def link(e: Emitter, op: Op) -> str:
     state = op.state
     assert state is not None
     shown = {v for frame in state.frames[-int(op.imm[0]) :] for slot in frame.locals.values() for v in slot.values}  # type: ignore[call-overload]
-    buffer = "%bufp" if e.signature is None else e.at(e.load("ptr", e.data("log_top", 0), 0, "cell"), 8)
+    base, first = e.buffer()
+    buffer = e.at(base, first)
     for value, at in zip(state.values(), e.places[state], strict=True):
         if value in shown:
             e.store_word(value, buffer, 8 * at)
@@ -276,6 +277,15 @@ def poll(e: Emitter, op: Op) -> str:
         cell = e.data("native_edges", 0)
         e.store("i64", e.let(f"add i64 {e.load('i64', cell, 0, 'cell')}, 1"), cell, 0, "cell")
     return asks_for_attention(e)
+
+
+@lowering("error.unseen")
+def error_unseen(e: Emitter, op: Op) -> str:
+    base = e.load("ptr", "%tstatep", LAYOUT.TS_INTERP, "cell")
+    seen = "0"
+    for number in memory.event_numbers():
+        seen = e.let(f"or i8 {seen}, {e.load_volatile('i8', base, LAYOUT.INTERP_MONITORS + number)}")
+    return e.let(f"icmp eq i8 {seen}, 0")
 
 
 def asks_for_attention(e: Emitter) -> str:

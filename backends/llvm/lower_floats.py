@@ -9,7 +9,6 @@ for them, so these symbols are always provided.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 from functools import cache
 
 from ...optimizer.ir import Op
@@ -40,7 +39,9 @@ def libm_address(name: str) -> int:
     try:
         fn = getattr(ctypes.CDLL(None), name)
     except AttributeError:
-        fn = getattr(ctypes.CDLL(ctypes.util.find_library("m")), name)
+        from ctypes.util import find_library  # which loads subprocess
+
+        fn = getattr(ctypes.CDLL(find_library("m")), name)
     return ctypes.cast(fn, ctypes.c_void_p).value or 0
 
 

@@ -161,7 +161,8 @@ def list_insert(e: Emitter, op: Op, o: str, i: str, v: str) -> str:
 def list_extend(e: Emitter, op: Op, o: str, other: str) -> str:
     """As a slice put behind the last item."""
     end = e.load("i64", o, LAYOUT.OB_SIZE, "size")
-    return set_part_text(e, o, end, end, other)
+    function = e.function("PyList_SetSlice", "i32", "ptr, i64, i64, ptr")
+    return e.let(f"sext i32 {e.let(f'call i32 {function}(ptr {o}, i64 {end}, i64 {end}, ptr {other})')} to i64")
 
 
 @lowering("list.reverse")
@@ -171,12 +172,22 @@ def list_reverse(e: Emitter, op: Op, o: str) -> None:
 
 @lowering("list.atoms")
 def list_atoms(e: Emitter, op: Op, o: str) -> str:
-    return all_atoms(e, e.load("ptr", o, LAYOUT.LIST_ITEMS, "items"), e.load("i64", o, LAYOUT.OB_SIZE, "size"))
+    return all_atoms(e, *list_items(e, o))
 
 
 @lowering("tuple.atoms")
 def tuple_atoms(e: Emitter, op: Op, o: str) -> str:
-    return all_atoms(e, e.at(o, LAYOUT.TUPLE_ITEMS), e.load("i64", o, LAYOUT.OB_SIZE, "tuple"))
+    return all_atoms(e, *tuple_items(e, o))
+
+
+def list_items(e: Emitter, o: str) -> tuple[str, str]:
+    """Where a list's items are, and how many."""
+    return e.load("ptr", o, LAYOUT.LIST_ITEMS, "items"), e.load("i64", o, LAYOUT.OB_SIZE, "size")
+
+
+def tuple_items(e: Emitter, o: str) -> tuple[str, str]:
+    """The same of a tuple."""
+    return e.at(o, LAYOUT.TUPLE_ITEMS), e.load("i64", o, LAYOUT.OB_SIZE, "tuple")
 
 
 def all_atoms(e: Emitter, items: str, count: str) -> str:
@@ -256,6 +267,22 @@ def take(e: Emitter) -> str:
     return f"ptr {made}"
 
 
+@lowering("list.has_int", "tuple.has_int")
+def has_int(e: Emitter, op: Op, o: str, n: str) -> str:
+    return among(e, op, o, f"i64 {n}", "jc_has_int", "i64")
+
+
+@lowering("list.has_text", "tuple.has_text")
+def has_text(e: Emitter, op: Op, o: str, text: str) -> str:
+    return among(e, op, o, f"ptr {text}", "jc_has_text", "ptr")
+
+
+def among(e: Emitter, op: Op, o: str, wanted: str, routine: str, kind: str) -> str:
+    """Ask a routine that goes through the items."""
+    items, size = (list_items if op.name.startswith("list.") else tuple_items)(e, o)
+    return e.let(f"call i64 {e.routine(routine, 'i64', f'ptr, i64, {kind}')}(ptr {items}, i64 {size}, {wanted})")
+
+
 @lowering("list.part_is_safe")
 def list_part_is_safe(e: Emitter, op: Op, o: str, start: str, stop: str) -> str:
     routine = e.routine("jc_part_harmless", "i64", "ptr, i64, i64, i64")
@@ -265,14 +292,7 @@ def list_part_is_safe(e: Emitter, op: Op, o: str, start: str, stop: str) -> str:
 
 @lowering("list.set_part")
 def list_set_part(e: Emitter, op: Op, o: str, start: str, stop: str, other: str) -> str:
-    return set_part_text(e, o, start, stop, other)
-
-
-def set_part_text(e: Emitter, o: str, start: str, stop: str, other: str) -> str:
-    """The status of replacing a part of a list."""
-    function = e.function("PyList_SetSlice", "i32", "ptr, i64, i64, ptr")
-    status = e.let(f"call i32 {function}(ptr {o}, i64 {start}, i64 {stop}, ptr {other})")
-    return e.let(f"sext i32 {status} to i64")
+    return e.let(f"call i64 {e.routine('jc_set_part', 'i64', 'ptr, i64, i64, ptr')}(ptr {o}, i64 {start}, i64 {stop}, ptr {other})")
 
 
 def helper(e: Emitter, name: str, result: str, params: str, write: object) -> None:

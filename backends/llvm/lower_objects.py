@@ -198,7 +198,19 @@ def float_box_text(e: Emitter, a: str) -> str:
 
 @lowering("obj.box_bool")
 def box_bool(e: Emitter, op: Op, a: str) -> str:
+    return bool_box_text(e, a)
+
+
+def bool_box_text(e: Emitter, a: str) -> str:
     return e.let(f"select i1 {a}, ptr {e.object(True)}, ptr {e.object(False)}")
+
+
+@lowering("obj.box_int_if", "obj.box_float_if", "obj.box_bool_if")
+def box_if(e: Emitter, op: Op, a: str, c: str) -> str:
+    box = {"i": int_box_text, "f": float_box_text, "b": bool_box_text}[op.args[0].repr]
+    with e.when(c) as arm:
+        made = box(e, a)
+    return arm.phi("ptr", made, "null")
 
 
 @lowering("range.new")
@@ -335,12 +347,13 @@ def field_set_i(e: Emitter, op: Op, o: str, value: str) -> None:
     e.store("i64", value, o, getattr(LAYOUT, str(op.imm[0])), "field")
 
 
-@lowering("field.set_o")
-def field_set_o(e: Emitter, op: Op, o: str, value: str) -> str:
+@lowering("field.put")
+def field_put(e: Emitter, op: Op, o: str, value: str) -> None:
     offset = getattr(LAYOUT, str(op.imm[0]))
     old = e.load("ptr", o, offset, "field")
     e.store("ptr", value, o, offset, "field")
-    return old
+    with e.when(e.let(f"icmp ne ptr {old}, null")):
+        drop_text(e, old, "heap")
 
 
 @lowering("str.len")

@@ -57,6 +57,7 @@ SIGNATURES: dict[str, str] = {
     "PyLong_FromLongLong": "pl",
     "PyMem_RawCalloc": "pll",
     "PyMem_RawFree": "vp",
+    "PyList_SetSlice": "ipllp",
     "PyMem_RawMalloc": "pl",
     "PyObject_Free": "vp",
     "PyObject_GC_IsTracked": "ip",

@@ -2,7 +2,8 @@
 
 This runs where a special method was walked into by a region and its frame was given to the interpreter meanwhile. The waiting
 frame still has the operands; what CPython does behind the call of the method (`binary_op1` and `slot_nb_add` with its kin,
-`do_richcompare`) is done here with the result: usually nothing but dropping the operands.
+`do_richcompare`) is done here with the result: usually nothing but dropping the operands. It runs as well where a
+generator was walked into by the loop over it.
 """
 
 # ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
@@ -11,9 +12,9 @@ frame still has the operands; what CPython does behind the call of the method (`
 from __future__ import annotations
 
 from ...abi import LAYOUT
-from ...optimizer.answers import ASSIGNS, COMPARE_NUMBER, COMPARISON, INPLACE, LAST, NONE, OPERATOR, TEMPS, VALUE
+from ...optimizer.answers import ASSIGNS, COMPARE_NUMBER, COMPARISON, INPLACE, ITERATES, LAST, NEXT, NONE, OPERATOR, TEMPS, VALUE
 from . import runtime_state as S
-from .lowlevel import alloca, c, icall, ld64, native, st64
+from .lowlevel import alloca, c, icall, ld8, ld64, native, st64
 from .runtime_state import drop, get_depth, set_depth, slot_close, slot_object, slot_steal, take
 
 # Rows
@@ -38,6 +39,16 @@ def push_operand(frame, bits):
     st64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth, bits)
     set_depth(frame, depth + 1)
     return 0
+
+
+@native
+def iterated(frame, number):
+    """The generator whose next item the frame waits for, if that is what it does."""
+    row = ld64(c.jc_state + S.ANSWERS) + number * ROW_BYTES
+    if ld64(row + A_WHAT) != ITERATES:
+        return 0
+    depth = get_depth(frame) - ld64(row + A_OPERANDS)
+    return slot_object(ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * depth))
 
 
 @native
@@ -167,12 +178,21 @@ def pop_operands(frame, number):
 
 
 @native
+def iterated_by_next(frame, number):
+    """Where the frame's stack has the iterator whose `__next__` is what it waits for; 0 where it waits for something else."""
+    row = ld64(c.jc_state + S.ANSWERS) + number * ROW_BYTES
+    if ld64(row + A_WHAT) != NEXT:
+        return 0
+    return frame + LAYOUT.FRAME_LOCALSPLUS + 8 * (get_depth(frame) - ld64(row + A_OPERANDS))
+
+
+@native
 def answered(frame, number, value):
     """The frame's callee has returned the value: bring its operand stack into the state behind the call. 0, with an exception
-    set, where something raised."""
+    set, where something raised; 2 where the bytecode is to be done again."""
     row = ld64(c.jc_state + S.ANSWERS) + number * ROW_BYTES
     what = ld64(row + A_WHAT)
-    if what == VALUE or what == TEMPS:
+    if what == VALUE or what == TEMPS or what == NEXT:
         push_operand(frame, slot_steal(value))
         return 1
     if what == NONE:
@@ -180,6 +200,12 @@ def answered(frame, number, value):
             return 1
         pop_operands(frame, number)
         return 0
+    if what == ITERATES:
+        if ld8(iterated(frame, number) + LAYOUT.GEN_STATE) == LAYOUT.GEN_SUSPENDED:
+            push_operand(frame, slot_steal(value))
+            return 1
+        drop(value)
+        return 2
     if what >= OPERATOR:
         first = frame + LAYOUT.FRAME_LOCALSPLUS + 8 * get_depth(frame) - 16
         value = settle(row, value, slot_object(ld64(first)), slot_object(ld64(first + 8)))

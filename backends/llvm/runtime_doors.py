@@ -23,6 +23,7 @@ None of this returns NULL from a monitoring callback: CPython would look for the
 from __future__ import annotations
 
 from ...abi import LAYOUT
+from ...abi.operands import top_first
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld32, ld64, native, st32, st64
 from .runtime_exits import (
@@ -63,6 +64,7 @@ from .runtime_state import (
 FEW_CALLS = 16  # so near to the recursion limit the interpreter goes on alone: regions that are Python code need some
 FEW_UNITS = 60  # the same of C recursion (3.12, 3.13): a callback that cannot be called gives no answer, not even an error
 ARGUMENTS = 0x7FFFFFFFFFFFFFFF  # without the flag that callers may set in nargsf
+LAST_FIRST = int(top_first("locals"))  # in which order a frame lets go of its locals
 
 
 @native(inline=True)
@@ -386,8 +388,9 @@ def leave_frame(ts, frame, value, row):
     n = ld32(ld64(row + S.F_CODE) + LAYOUT.CODE_NLOCALSPLUS)
     i = 0
     while i < n:
-        bits = ld64(slots + 8 * i)
-        st64(slots + 8 * i, LAYOUT.NULL_SLOT)
+        at = slots + 8 * (n - 1 - i if LAST_FIRST else i)
+        bits = ld64(at)
+        st64(at, LAYOUT.NULL_SLOT)
         slot_close(bits)
         i += 1
     slot_close(ld64(frame + LAYOUT.FRAME_FUNC))

@@ -29,10 +29,11 @@ same).
 
 from __future__ import annotations
 
-from ...abi import LAYOUT
+from ...abi import LAYOUT, instances
 from . import runtime_state as S
-from .lowlevel import alloca, c, icall, ld16, ld32, ld64, native, st32, st64, ult
-from .runtime_answers import answered, drop_temps, pop_operands, push_operand
+from .lowlevel import alloca, c, icall, ld8, ld16, ld32, ld64, native, st8, st32, st64, ult
+from .runtime_answers import answered, drop_temps, iterated, iterated_by_next, pop_operands, push_operand
+from .runtime_generators import enter_generator, make_generator
 from .runtime_state import (
     breaker_set,
     call_hook,
@@ -79,11 +80,13 @@ X_NPOISON = 56
 X_ANSWER = 64
 X_LISTS = 72
 
+ABSTRACT = instances.ABSTRACT
 STEAL = 4  # a row of `descriptors.Temp`
 FIRST_ADDRESS = 1 << 20  # a local slot is a number below that, or the address of a name's word
 
 POISON_EXCEPTION = 16
-POISON_BYTES = 24
+POISON_KEPT = 24  # what goes with the poison
+POISON_BYTES = 32
 
 LOOP_DOOR = 0
 FUNCTION_DOOR = 1
@@ -119,6 +122,7 @@ def poison_new(exception):
     if poison == 0:
         return out_of_memory()
     st64(poison + POISON_EXCEPTION, exception)
+    st64(poison + POISON_KEPT, LAYOUT.NULL_SLOT)
     return poison
 
 
@@ -128,6 +132,7 @@ def poison_dealloc(self):
     exception = ld64(self + POISON_EXCEPTION)
     if exception:
         drop(exception)
+    slot_close(ld64(self + POISON_KEPT))
     c.PyObject_Free(self)
     drop(kind)
     return 0
@@ -429,21 +434,63 @@ def make_zip(parts, n):
 
 
 @native
+def make_instance(parts, n, shape):
+    """An instance of a plain class with n temps as its attributes, whose references it takes over. `shape`: its class, where its inline
+    values begin, and where each attribute is: a place in those, or minus the offset in the instance."""
+    kind = ld64(shape)
+    flags = ld64(kind + LAYOUT.TYPE_FLAGS)
+    st64(kind + LAYOUT.TYPE_FLAGS, flags & ~ABSTRACT)  # it may have become abstract since the instance was made
+    made = checked(icall(ld64(c.jc_state + S.OBJECT_NEW), kind, ld64(c.jc_state + S.EMPTY_TUPLE), 0))
+    st64(kind + LAYOUT.TYPE_FLAGS, flags)
+    values = made + ld64(shape + 8) if LAYOUT.VALUES_IN_OBJECT else ld64(made + LAYOUT.DICT_WORD) + 1
+    i = 0
+    while i < n:
+        place = ld64(shape + 16 + 8 * i)
+        held = slot_object(ld64(parts + 8 * i))
+        if place < 0:
+            st64(made - place, held)
+        else:
+            st64(values + LAYOUT.VALUES_ITEMS + 8 * place, held)
+            newest = ld8(values + LAYOUT.VALUES_COUNT)
+            st8(values + LAYOUT.VALUES_COUNT, newest + 1)
+            if LAYOUT.VALUES_IN_OBJECT:
+                capacity = ld8(values + LAYOUT.VALUES_CAPACITY)
+                st8(values + LAYOUT.VALUES_ITEMS + 8 * capacity + newest, place)
+            else:
+                st8(values + LAYOUT.VALUES_COUNT - 1 - newest, place)
+        i += 1
+    return made
+
+
+@native(inline=True)
+def reference_slot(entry, value):
+    """The slot of a reference, taken over or new, with that value."""
+    if value == ld64(entry + 16):
+        return LAYOUT.NULL_SLOT
+    if ld64(entry) == STEAL:
+        return slot_steal(value)
+    return slot_new(value)
+
+
+@native
 def make_temp(entry, buf, temps, frame, poison):
     """One temp entry as an owned slot."""
     op = ld64(entry)
     a = ld64(entry + 8)
     value = ld64(buf + 8 * a) if ult(0, op) and op <= 11 and op != 6 and op != 7 and op != 10 else 0
+    if op == 4 or op == 5:
+        return reference_slot(entry, value)
+    if op <= 3:
+        flag = ld64(entry + 16)
+        if flag:
+            if ld64(buf + 8 * flag - 8) == 0:
+                return LAYOUT.NULL_SLOT
     if op == 1:
         return slot_steal(checked(c.PyLong_FromLongLong(value)))
     if op == 2:
         return slot_steal(checked(c.PyFloat_FromDouble(value)))
     if op == 3:
         return slot_steal(c._Py_TrueStruct if value else c._Py_FalseStruct)
-    if op == 4:
-        return slot_steal(value)
-    if op == 5:
-        return slot_new(value)
     if op == 6:
         return slot_new(a)
     if op == 7:
@@ -467,6 +514,10 @@ def make_temp(entry, buf, temps, frame, poison):
         return slot_copy(ld64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * a))
     if op == 17:
         return slot_steal(make_zip(temps + 8 * a, b))
+    if op == 18:
+        return slot_steal(checked(make_generator(temps + 8 * a, b, ld64(entry + 24))))
+    if op == 19:
+        return slot_steal(make_instance(temps + 8 * a, b, ld64(entry + 24)))
     if op > 13:
         number = ld64(buf + 8 * ld64(entry + 24))
         if op == 16:
@@ -551,6 +602,22 @@ def push_poison(frame, entry, exception):
     return 0
 
 
+@native
+def iteration_ended(frame, entry):
+    """The frame's callee has raised. If that was StopIteration from the `__next__` of the iterator that the frame loops over, the
+    FOR_ITER is to be done again: it raises that, tells tools of it and ends the loop, and then what it finds in place of the iterator goes,
+    and the iterator with it. Then 2 (see `answered`), else 0."""
+    place = iterated_by_next(frame, ld64(entry + X_ANSWER))
+    if place == 0:
+        return 0
+    if c.PyErr_ExceptionMatches(ld64(c.PyExc_StopIteration)) == 0:
+        return 0
+    poison = poison_new(c.PyErr_GetRaisedException())
+    st64(poison + POISON_KEPT, ld64(place))
+    st64(place, slot_steal(poison))
+    return 2
+
+
 @native(inline=True)
 def throw_ip(entry):
     """The ip of a frame whose call raised."""
@@ -622,10 +689,11 @@ def keep_linked(desc, entry, temps):
 @native
 def push_frames(ts, desc, temps, frames, previous, skip, running, links):
     """Push a descriptor's frames but for the first `skip`, above `previous`, and note each with its entry in the list of
-    pairs at `frames`; those that are linked already are taken from `links`. They wait for their callees, but for the innermost
-    one if it is `running`. Returns the innermost frame."""
+    pairs at `frames`; those that are linked already are taken from `links`, those of generators are in these. They wait for
+    their callees, but for the innermost one if it is `running`. Returns the innermost frame."""
     entry = desc + 8 * ld64(desc + D_FRAMES)
     n = ld64(desc + D_NFRAMES)
+    generator = 0
     i = 0
     while i < n:
         if i >= skip:
@@ -633,7 +701,10 @@ def push_frames(ts, desc, temps, frames, previous, skip, running, links):
             if running and i == n - 1:
                 ip = ld64(entry + X_IP) + LAYOUT.OWN_FRAME_IP_ADJUST
             left = ld64(links)
-            if left:
+            if generator:
+                previous = enter_generator(ts, generator, previous, ip)
+                write_locals(previous, entry, temps, 0)
+            elif left:
                 previous = ld64(links + 8 * left)
                 st64(links, left - 1)
                 st64(previous + LAYOUT.FRAME_IP, ip)
@@ -644,6 +715,7 @@ def push_frames(ts, desc, temps, frames, previous, skip, running, links):
             fill_stack(previous, entry, temps)
             st64(frames + 16 * i, previous)
             st64(frames + 16 * i + 8, entry)
+        generator = iterated(previous, ld64(entry + X_ANSWER))
         entry = entry_end(entry)
         i += 1
     return previous
@@ -786,8 +858,12 @@ def run_chain(ts, frames, n, mine, value, throw):
         raised = value == 0
         if value:
             value = answered(frame, ld64(entry + X_ANSWER), value)
+        else:
+            value = iteration_ended(frame, entry)
         if value:
             ip = ld64(entry + X_IP)
+            if value == 2:
+                ip = ld64(entry + X_CALL_IP)
             if ours:
                 ip += LAYOUT.OWN_FRAME_IP_ADJUST
             st64(frame + LAYOUT.FRAME_IP, ip)

@@ -37,10 +37,11 @@ from .runtime_exits import (
     make_temp,
     pop_frame,
     push_plain_frame,
+    reference_slot,
     stack_low,
     watched,
 )
-from .runtime_state import current_frame, set_current_frame, slot_close, slot_copy, slot_new, slot_object, slot_steal
+from .runtime_state import current_frame, set_current_frame, slot_close, slot_copy, slot_new, slot_object
 
 SAME = 7  # rows of `descriptors.Temp`
 NEW = 5
@@ -93,10 +94,8 @@ def link_frames(ts, frame, desc, buf):
             temp = desc + D_TEMPS + 32 * at
             op = ld64(temp)
             bits = 0
-            if op == STEAL:
-                bits = slot_steal(ld64(buf + 8 * ld64(temp + 8)))
-            elif op == NEW:
-                bits = slot_new(ld64(buf + 8 * ld64(temp + 8)))
+            if op == STEAL or op == NEW:
+                bits = reference_slot(temp, ld64(buf + 8 * ld64(temp + 8)))
             elif op == CONST:
                 bits = slot_new(ld64(temp + 8))
             else:

@@ -9,18 +9,19 @@ Whether an end is harmless is found out by looking into what would end with it, 
 
 from __future__ import annotations
 
-from types import BuiltinMethodType, MethodType
+from types import BuiltinMethodType, FunctionType, MethodType
 
 from ...abi import LAYOUT, instances
-from ...optimizer.ops.objects import CALLABLES, COUNTED, DEPTH, LOOKED_INTO, TRIED
+from ...optimizer.ops.objects import CALLABLES, COUNTED, DEPTH, FUNCTION_PARTS, LOOKED_INTO, TRIED
 from . import runtime_state as S
-from .lowlevel import alloca, c, ld8, ld32, ld64, native, st64
+from .lowlevel import alloca, c, ld8, ld32, ld64, native, st64, ult
 from .runtime_state import drop, take
 
 PLAIN_FLAGS = instances.plain_flags(LAYOUT)
 SET_WEAKREFS: int = set.__weakrefoffset__  # type: ignore[attr-defined]
 METHOD_WEAKREFS: int = CALLABLES[MethodType][0]
 CFUNCTION_WEAKREFS: int = CALLABLES[BuiltinMethodType][0]
+FUNCTION_WEAKREFS: int = FunctionType.__weakrefoffset__  # type: ignore[attr-defined]
 
 
 @native
@@ -62,8 +63,8 @@ def is_atom(obj):
 
 @native
 def parts_of(obj, size):
-    """Where a list, a tuple, a bound method or an instance of a plain class has its references; their number is stored at `size`, -1
-    for others. (An empty list has no items anywhere.)"""
+    """Where a list, a tuple, a cell, a function, a bound method or an instance of a plain class has its references; their number is
+    stored at `size`, -1 for others. (An empty list has no items anywhere.)"""
     kind = ld64(obj + LAYOUT.OB_TYPE)
     st64(size, -1)
     if kind == c.PyList_Type or kind == c.PyTuple_Type:
@@ -72,6 +73,12 @@ def parts_of(obj, size):
     if kind == c.PyMethod_Type or kind == c.PyCFunction_Type:
         st64(size, -1 if ld64(obj + (METHOD_WEAKREFS if kind == c.PyMethod_Type else CFUNCTION_WEAKREFS)) else 2)
         return obj + (LAYOUT.METHOD_FUNC if kind == c.PyMethod_Type else LAYOUT.CFUNCTION_SELF)
+    if kind == c.PyCell_Type:
+        st64(size, 1)
+        return obj + LAYOUT.CELL_REF
+    if kind == c.PyFunction_Type:
+        st64(size, -1 if ld64(obj + FUNCTION_WEAKREFS) else FUNCTION_PARTS)
+        return obj + LAYOUT.FUNC_GLOBALS
     items = inline_values(obj, kind)
     if items:
         st64(size, ld64(ld64(kind + LAYOUT.TYPE_CACHED_KEYS) + LAYOUT.KEYS_COUNT))
@@ -100,9 +107,30 @@ def occurrences(holder, obj, depth, left):
         item = ld64(items + 8 * i)
         if item:
             found += item == obj
-            found += occurrences(item, obj, depth - 1, left)
+            if kind != c.PyFunction_Type or is_namespace_or_code(items + 8 * i - holder) == 0:
+                found += occurrences(item, obj, depth - 1, left)
         i += 1
     return found
+
+
+@native(inline=True)
+def is_namespace_or_code(at):
+    """Whether that word of a function is one of those that are not looked into, because others have them as well."""
+    return (at == LAYOUT.FUNC_GLOBALS) | (at == LAYOUT.FUNC_BUILTINS) | (at == LAYOUT.FUNC_CODE)
+
+
+@native
+def has_others(obj, root):
+    """Whether there are more references to the object than in `root` and what is in it."""
+    count = ld32(obj)
+    if count < 0:
+        return 1
+    left = alloca(8)
+    st64(left, COUNTED)
+    found = occurrences(root, obj, DEPTH, left)
+    if ld64(left) < 0:
+        return 0
+    return found < count
 
 
 @native
@@ -115,14 +143,7 @@ def survives(obj, root, budget):
     st64(budget + 8, tries)
     if tries < 0:
         return 0
-    if count < 0:
-        return 1
-    left = alloca(8)
-    st64(left, COUNTED)
-    found = occurrences(root, obj, DEPTH, left)
-    if ld64(left) < 0:
-        return 0
-    return found < count
+    return has_others(obj, root)
 
 
 @native
@@ -138,6 +159,8 @@ def harmless_inside(obj, depth, root, budget):
     n = ld64(size)
     if n < 0:
         return 0
+    if kind == c.PyFunction_Type:
+        return function_harmless(obj, depth, root, budget)
     i = 0
     while i < n:
         item = ld64(items + 8 * i)
@@ -145,6 +168,28 @@ def harmless_inside(obj, depth, root, budget):
             if harmless_in(item, depth - 1, root, budget) == 0:
                 return 0
         i += 1
+    return 1
+
+
+@native
+def function_harmless(func, depth, root, budget):
+    """Whether others have the function's code and namespaces, and the ends of its other parts would run no code."""
+    if ld64(budget + 8) < 1:
+        return 0
+    first = ld64(budget + 16) == 0
+    st64(budget + 16, 1)
+    at = LAYOUT.FUNC_GLOBALS
+    while at < LAYOUT.FUNC_VECTORCALL:
+        item = ld64(func + at)
+        if item:
+            if is_namespace_or_code(at):
+                if ld32(item) == 1:
+                    return 0
+                if not first and has_others(item, root) == 0:
+                    return 0
+            elif harmless_in(item, depth - 1, root, budget) == 0:
+                return 0
+        at += 8
     return 1
 
 
@@ -167,9 +212,10 @@ def harmless_in(obj, depth, root, budget):
 @native
 def harmless_root(obj, depth, tries):
     """Whether the end of the object itself would run no code; `tries`: how often to find out whether something in it survives."""
-    budget = alloca(16)
+    budget = alloca(24)
     st64(budget, LOOKED_INTO)
     st64(budget + 8, tries)
+    st64(budget + 16, 0)
     return harmless_in(obj, depth, obj, budget)
 
 
@@ -216,9 +262,10 @@ def set_harmless(obj, depth):
 @native
 def part_harmless(obj, start, stop, depth):
     """Whether the ends of a list's items from start to stop, clipped, would run no code."""
-    budget = alloca(16)
+    budget = alloca(24)
     st64(budget, LOOKED_INTO)
     st64(budget + 8, 0)
+    st64(budget + 16, 0)
     items = ld64(obj + LAYOUT.LIST_ITEMS)
     n = ld64(obj + LAYOUT.OB_SIZE)
     if stop < n:
@@ -233,6 +280,68 @@ def part_harmless(obj, start, stop, depth):
                 return 0
         i += 1
     return 1
+
+
+@native
+def set_part(obj, start, stop, other):
+    """Replace a list's items from start to stop by those of another list; what goes ends quietly. As many as there were are put where
+    these are. 0, or -1 with an exception set."""
+    n = ld64(obj + LAYOUT.OB_SIZE)
+    if start < 0:
+        start = 0
+    if stop > n:
+        stop = n
+    count = stop - start
+    if count <= 0 or obj == other or ld64(other + LAYOUT.OB_SIZE) != count:
+        return c.PyList_SetSlice(obj, start, stop, other)
+    source = ld64(other + LAYOUT.LIST_ITEMS)
+    target = ld64(obj + LAYOUT.LIST_ITEMS) + 8 * start
+    i = 0
+    while i < count:
+        old = ld64(target + 8 * i)
+        st64(target + 8 * i, take(ld64(source + 8 * i)))
+        drop(old)
+        i += 1
+    return 0
+
+
+@native
+def has_int(items, n, wanted):
+    """Whether an int of that value is among n items: 1 or 0, -1 where something else than an exact int comes before it."""
+    ok = alloca(8)
+    i = 0
+    while i < n:
+        item = ld64(items + 8 * i)
+        if ld64(item + LAYOUT.OB_TYPE) != c.PyLong_Type:
+            return -1
+        tag = ld64(item + LAYOUT.INT_TAG)
+        if ult(tag, 16):  # one digit, or none
+            if ld32(item + LAYOUT.INT_DIGITS) * (1 - (tag & 3)) == wanted:
+                return 1
+        elif long_value(item, ok) == wanted:
+            if ld64(ok):
+                return 1
+        i += 1
+    return 0
+
+
+@native
+def has_text(items, n, wanted):
+    """The same of an exact str among exact strs."""
+    hash = ld64(wanted + LAYOUT.STR_HASH)
+    i = 0
+    while i < n:
+        item = ld64(items + 8 * i)
+        if item == wanted:
+            return 1
+        if ld64(item + LAYOUT.OB_TYPE) != c.PyUnicode_Type:
+            return -1
+        other = ld64(item + LAYOUT.STR_HASH)
+        if hash == other or hash == -1 or other == -1:
+            if c.PyUnicode_Compare(item, wanted) == 0:
+                return 1
+        i += 1
+    return 0
 
 
 @native

@@ -12,7 +12,8 @@ the recording, a record without operands), the code's index, the instruction's o
 it in this frame (-1: none was seen), the kind of the stack's top if that one made a result, a weak reference to the called
 function or built-in, the number of operands, their kinds, and the kinds of items. A kind is the address of a type, or one
 of the small numbers below; with bit 0 set it is what an array says of its items.
-Types that can die are kept alive until the log is read, callees are held weakly.
+Types that can die, and callees, are held weakly: what dies while it is recorded is not told from what takes its place, which does
+no harm.
 """
 
 # ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
@@ -35,7 +36,7 @@ from ...observing import (
 )
 from . import runtime_state as S
 from .lowlevel import alloca, c, ld8, ld16, ld32, ld64, native, st8, st16, st64
-from .runtime_state import breaker_set, call_hook, current_frame, drop, slot_object, take
+from .runtime_state import breaker_set, call_hook, current_frame, drop, slot_object
 
 # The block
 THREAD = 0  # the thread state that is watched; 0: none
@@ -46,7 +47,7 @@ N_CODES = 32
 RECENT = 40  # the index of the code seen last
 FRAMES = 48  # pairs of words: frame, and index and offset of its last instruction
 N_FRAMES = 56
-KEPT = 64  # objects that the log keeps alive
+KEPT = 64  # pairs of words: what the log names that may die, and a weak reference to it
 N_KEPT = 72
 ROOT = 80  # the frame that the recording began in
 UNTIL = 88  # coming back to this offset of it is a round
@@ -54,7 +55,7 @@ ROUNDS = 96
 QUIET = 104  # rounds to go without anything new
 LEFT = 112  # instructions to go
 REASON = 120  # why the recording has ended, if it has
-ON_CALLEE = 128  # hook(object): it is about to be called; hook(class, code, offset): an instance is an operand there
+ON_CALLEE = 128  # hook(object, code, offset, True): it is about to be called there; hook(class, code, offset): an instance is an operand
 ON_END = 136  # hook()
 ARRAY = 144  # the type array.array, or 0
 EMPTY = 152  # where the log begins
@@ -100,19 +101,37 @@ TYPE_SUBCLASS = 1 << 31
 
 
 @native
-def keep(block, obj):
-    """Hold the object until the log is read. Returns 1 if it was not held before; 0 also for what never dies."""
-    if ld32(obj) < 0:
-        return 0
+def is_kept(block, word):
+    """Whether what the log names by that word is held already."""
     kept = ld64(block + KEPT)
-    n = ld64(block + N_KEPT)
-    i = n
+    i = ld64(block + N_KEPT)
     while i > 0:
         i -= 1
-        if ld64(kept + 8 * i) == obj:
-            return 0
-    st64(kept + 8 * n, take(obj))
+        if ld64(kept + 16 * i) == word:
+            return 1
+    return 0
+
+
+@native
+def keep(block, word, weak):
+    """Hold the weak reference to what the log names by that word until it is read; it is taken over."""
+    n = ld64(block + N_KEPT)
+    at = ld64(block + KEPT) + 16 * n
+    st64(at, word)
+    st64(at + 8, weak)
     st64(block + N_KEPT, n + 1)
+    return 0
+
+
+@native
+def keep_type(block, kind):
+    """The same of a type, which is named by its address. Returns 1 if it was not held before; 0 also for what never dies."""
+    if ld32(kind) < 0 or is_kept(block, kind):
+        return 0
+    weak = c.PyWeakref_NewRef(kind, 0)
+    if weak == 0:
+        c.PyErr_Clear()
+    keep(block, kind, weak)
     return 1
 
 
@@ -131,7 +150,7 @@ def kind_word(block, bits):
         if digits > 3 or digits == 3 and ld32(obj + LAYOUT.INT_DIGITS + 8) >= 8:
             return K_BIG_INT
         return kind
-    keep(block, kind)
+    keep_type(block, kind)
     return kind
 
 
@@ -156,7 +175,7 @@ def write_items(block, out, n, obj):
             kind = ld64(item + LAYOUT.OB_TYPE)
             if kind != before:
                 before = kind
-                keep(block, kind)
+                keep_type(block, kind)
                 st64(out + 8 * n, kind)
                 n += 1
     return n
@@ -178,9 +197,10 @@ def has_own_dict(obj):
 
 
 @native
-def callee(block, ts, operands, flags):
+def callee(block, ts, operands, flags, code, offset):
     """A weak reference to the function or built-in that is about to be called, or 0. (A closure's cells may hold anything, and
-    it must die when the program lets go of it.) A function or class that is new is told to the hook."""
+    it must die when the program lets go of it; another one may then be in its place.) A function or class that is new is told to
+    the hook."""
     first = slot_object(ld64(operands))
     if flags & CALLS_SECOND and first == 0:
         first = slot_object(ld64(operands + 8))
@@ -196,16 +216,22 @@ def callee(block, ts, operands, flags):
         if found == 0:
             c.PyErr_Clear()
             return 0
-        new = keep(block, found)
-        drop(found)
+        new = not is_kept(block, found)
+        if new:
+            keep(block, found, found)
+        else:
+            drop(found)
     elif ld64(kind + LAYOUT.TYPE_FLAGS) & TYPE_SUBCLASS:
-        new = keep(block, first)
+        new = keep_type(block, first)
     else:
         return 0
     if new and kind != c.PyCFunction_Type:
-        args = alloca(8)
+        args = alloca(32)
         st64(args, first)
-        result = call_hook(ts, ld64(block + ON_CALLEE), args, 1)
+        st64(args + 8, code)
+        st64(args + 16, offset)
+        st64(args + 24, c._Py_TrueStruct)
+        result = call_hook(ts, ld64(block + ON_CALLEE), args, 4)
         if result:
             drop(result)
     return found
@@ -349,7 +375,7 @@ def instruction_callback(self, args, nargs):
     if wanted and depth >= wanted:
         operands = top - 8 * wanted
         if flags & CALLS:
-            st64(out + 40, callee(block, ts, operands, flags))
+            st64(out + 40, callee(block, ts, operands, flags, code, ld64(args + 8)))
             if ld64(block + THREAD) != ts:
                 return c._Py_NoneStruct  # the hook has ended the recording
         if ld8(row + T_MORE) & SPECIAL >> 8 and times <= FIRST_TIMES:

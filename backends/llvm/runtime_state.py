@@ -81,6 +81,7 @@ ANSWERS = 408  # the rows of optimizer/answers.py (see runtime_answers)
 OPERATOR_TEXT = 416  # C strings: what is said where no operand knows an operator,
 COMPARE_TEXT = 424  # or how to compare
 PUT_OFF = 432  # polls for which a garbage collection that is asked for can still wait
+OBJECT_NEW = 440  # the C function behind `object.__new__`
 SIGNALS = 448  # a sigset_t of 128 bytes: the signals that wait while a hook runs
 INIT_TEXT = 576  # 64 bytes: what is said where `__init__` has returned something
 STATE_BYTES = 640

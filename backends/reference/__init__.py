@@ -182,10 +182,11 @@ class ReferenceRegion:
     def record(self, state: State, values: list[Any]) -> None:
         """What native code writes to the log when a direct function leaves."""
         top = self.log_top.value
-        memory.write64(top, self.descriptors[state].address)
-        for n, (name, value) in enumerate(zip(state.values(), values, strict=True)):
-            memory.write64(top + 8 + 8 * n, word(value, name.repr))
-        self.log_top.value = top + 8 + 8 * len(values)
+        block = self.descriptors[state]
+        memory.write64(top, block.address)
+        for at, name, value in zip(block.places, state.values(), values, strict=True):
+            memory.write64(top + 8 + 8 * at, word(value, name.repr))
+        self.log_top.value = top + 8 + 8 * words([block.places])
 
 
 class ReferenceBackend:

@@ -56,7 +56,7 @@ class Machine:
     """The state of one run of a region. `frame` may be 0 for graphs that touch none."""
 
     __slots__ = (
-        *("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending"),
+        *("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending", "cleared"),
         *("edges", "region", "arguments", "depth", "allowed"),
     )
 
@@ -65,6 +65,8 @@ class Machine:
         self.tstate = tstate
         self.valid_flag = valid_flag
         self.pending: BaseException | None = None
+        self.cleared: type | None = None
+        """The type of the exception that was forgotten last."""
         self.region = region
         self.arguments: Sequence[Any] = ()
         self.depth = 0
@@ -137,7 +139,8 @@ class Machine:
         self.call(function("Py_DecRef", None, 1, 0), (address,), 0)
 
     def clear_error(self) -> None:
-        """Forget the pending exception."""
+        """Forget the pending exception, but for its type."""
+        self.cleared = type(self.pending)
         self.pending = None
 
     def direct_ready(self, target: Any) -> bool:

@@ -115,6 +115,7 @@ _OURS = {
     "long.ob_digit": "INT_DIGITS",
     "unicode.length": "STR_LENGTH",
     "gen.gi_iframe": "GEN_FRAME",
+    "gen.gi_frame_state": "GEN_STATE",
     "debugger.eval_breaker": "EVAL_BREAKER_OFFSET",
 }
 

@@ -96,6 +96,19 @@ class Plain:
     """A class of which only the type object is looked at."""
 
 
+def ends_plainly(kind: type) -> bool:
+    """Whether the end of an instance does no more than to let go of what is in it: there is no `__del__`, and no base written in C has
+    a say in it."""
+    layout = known()
+    end = read64(id(Plain) + layout.TYPE_DEALLOC)
+    base = id(kind)
+    if read64(base + layout.TYPE_DEALLOC) != end or read64(base + layout.TYPE_FINALIZE):
+        return False
+    while read64(base + layout.TYPE_DEALLOC) == end:
+        base = read64(base + layout.TYPE_BASE)
+    return base == id(object)
+
+
 def plain_flags(layout: Layout) -> int:
     """What `values_flags` says, for instances that may be weakly referenced as well."""
     return values_flags(layout) | MANAGED_WEAKREF

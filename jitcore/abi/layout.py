@@ -96,6 +96,8 @@ class Layout:
     OWN_FRAME_IP_ADJUST: int  # added to the next instruction's address in a frame given to the evaluator
     REFCNT_BITS: int  # how much of word 0 is the reference count when testing it for 1
     FOR_ITER_PAIR: bool  # 3.15: for-loops keep [iterable, index or NULL] on the stack
+    GEN_SUSPENDED: int  # the state of a generator that waits behind a yield,
+    GEN_EXECUTING: int  # and of one that runs
 
     # The same everywhere
     FRAME_CODE: int = 0
@@ -112,6 +114,8 @@ class Layout:
     OWNER_C: int = 3  # the frame between C code and the Python frames it called
 
     FRAMEOBJ_FRAME: int = 24
+    GEN_EXC: int = 40  # what TS_EXC_INFO points to while the generator runs
+    GEN_STATE: int = 67  # a byte
     GEN_FRAME: int = 72  # the frame lies inside the generator: its address, not a pointer to it
 
     TS_INTERP: int = 16
@@ -173,6 +177,7 @@ class Layout:
     DICT_WATCHERS: int = 24  # a byte: a bit for each watcher
     COLLECTION_ASKED: int = 0  # the bit of the eval breaker that asks for a garbage collection, where that has one of its own
     INTERP_MONITORING_VERSION: int = 0  # of interpreter states, 3.12: what the version of code is compared with
+    INTERP_MONITORS: int = 0  # of interpreter states: a byte of tool bits for each event, of what is watched everywhere (builds may differ)
     LAZY_IMPORTS_WATCHER: int = 0  # the bit of the interpreter's own, which looks for lazy imports in namespaces
     SET_MASK: int = 32  # of sets: the number of entries less one
     SET_TABLE: int = 40  # of sets: the entries, each a reference and its hash
@@ -250,6 +255,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         MONITORS_ACTIVE=15,
         CODE_INSTRUMENTATION_VERSION=160,
         INTERP_MONITORING_VERSION=48,
+        INTERP_MONITORS=381744,
         FUNC_VECTORCALL=128,
         FUNC_VERSION=136,
         TYPE_CACHED_KEYS=880,
@@ -268,6 +274,8 @@ _ROWS: dict[tuple[int, int], Layout] = {
         OWN_FRAME_IP_ADJUST=-2,
         REFCNT_BITS=64,
         FOR_ITER_PAIR=False,
+        GEN_SUSPENDED=0xFF,
+        GEN_EXECUTING=0,
     ),
     (3, 13): Layout(
         VERSION=(3, 13),
@@ -291,6 +299,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         EVAL_BREAKER_OFFSET=24,
         EVAL_BREAKER_MASK=0xFF,
         COLLECTION_ASKED=16,
+        INTERP_MONITORS=193136,
         CODE_BYTES=200,
         CODE_MONITORING=176,
         MONITORS_ACTIVE=10,
@@ -313,6 +322,8 @@ _ROWS: dict[tuple[int, int], Layout] = {
         OWN_FRAME_IP_ADJUST=0,
         REFCNT_BITS=64,
         FOR_ITER_PAIR=False,
+        GEN_SUSPENDED=0xFE,
+        GEN_EXECUTING=0,
     ),
     (3, 14): Layout(
         VERSION=(3, 14),
@@ -336,6 +347,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         EVAL_BREAKER_OFFSET=24,
         EVAL_BREAKER_MASK=0xFF,
         COLLECTION_ASKED=16,
+        INTERP_MONITORS=223240,
         CODE_BYTES=208,
         CODE_MONITORING=176,
         MONITORS_ACTIVE=11,
@@ -358,6 +370,8 @@ _ROWS: dict[tuple[int, int], Layout] = {
         OWN_FRAME_IP_ADJUST=0,
         REFCNT_BITS=32,
         FOR_ITER_PAIR=False,
+        GEN_SUSPENDED=0xFE,
+        GEN_EXECUTING=0,
     ),
     (3, 15): Layout(
         VERSION=(3, 15),
@@ -382,6 +396,7 @@ _ROWS: dict[tuple[int, int], Layout] = {
         EVAL_BREAKER_OFFSET=24,
         EVAL_BREAKER_MASK=0xFF,
         COLLECTION_ASKED=16,
+        INTERP_MONITORS=223512,
         CODE_BYTES=208,
         CODE_MONITORING=176,
         MONITORS_ACTIVE=16,
@@ -404,6 +419,8 @@ _ROWS: dict[tuple[int, int], Layout] = {
         OWN_FRAME_IP_ADJUST=0,
         REFCNT_BITS=32,
         FOR_ITER_PAIR=True,
+        GEN_SUSPENDED=1,
+        GEN_EXECUTING=4,
     ),
 }
 

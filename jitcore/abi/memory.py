@@ -43,6 +43,12 @@ except AbiError:
     LAYOUT = None  # selftest.check says so; the functions below that need it raise AbiError
 
 
+EXCEPTION_EVENTS = ("RAISE", "RERAISE", "EXCEPTION_HANDLED", "PY_UNWIND")
+"""Events that tools can only watch everywhere, not in single code objects."""
+exceptions_proven = False
+"""Whether the self-test has found where the interpreter says who watches them."""
+
+
 def known() -> _layout.Layout:
     if LAYOUT is None:
         raise AbiError("this version of CPython is not known to jitcore")
@@ -239,6 +245,17 @@ def watched(code: int) -> bool:
         return False
     active = data + layout.MONITORS_ACTIVE
     return bool(read64(active) & OTHER_TOOLS or read16(active + 8) & OTHER_TOOLS)
+
+
+def event_numbers() -> list[int]:
+    """Of the events of exceptions: their places in the interpreter's table of who watches what."""
+    return [getattr(sys.monitoring.events, name).bit_length() - 1 for name in EXCEPTION_EVENTS]
+
+
+def exceptions_watched(ts: int) -> bool:
+    """Whether a tool wants to see exceptions, wherever they are raised. (Only some builds can be asked: `exceptions_proven`.)"""
+    base = read64(ts + known().TS_INTERP) + known().INTERP_MONITORS
+    return any(read8(base + number) for number in event_numbers())
 
 
 def eval_breaker(ts: int) -> bool:

@@ -18,14 +18,12 @@ from _codecs import lookup_error
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from opcode import opmap
 from types import CodeType
-from typing import TypeVar
 
+from ..quiet import FAULTS
 from . import memory
 
 MAX_PENDING = 32  # what CPython has room for
-AFTER_YIELD_FROM = 2  # RESUME_AFTER_YIELD_FROM of CPython's opcode_utils.h, the same in all versions
 
 _add_pending_call = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(("Py_AddPendingCall", ctypes.pythonapi))
 _kept: deque[object] = deque(maxlen=MAX_PENDING)
@@ -38,24 +36,9 @@ def blocked_signals() -> ctypes.Array[ctypes.c_uint64]:
     """The set of all signals (a sigset_t) but those that the thread sends to itself by a fault."""
     made = (ctypes.c_uint64 * 16)()
     _libc.sigfillset(made)
-    for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGABRT", "SIGSYS"):
+    for name in FAULTS:
         _libc.sigdelset(made, getattr(_signal, name))
     return made
-
-
-Function = TypeVar("Function", bound=Callable[..., object])
-
-
-def starts_quietly(function: Function) -> Function:
-    """A decorator for callbacks that are Python code: signal handlers do not run before their first statement, which is to
-    be a `try`. CPython looks at the eval breaker when a function starts (its RESUME instruction), outside of any handler of
-    the function; RESUME with another argument, as generators have it behind `yield from`, does not look."""
-    code = function.__code__  # type: ignore[attr-defined]
-    raw = bytearray(code.co_code)
-    if raw[0] == opmap["RESUME"] and raw[1] == 0:
-        raw[1] = AFTER_YIELD_FROM
-        function.__code__ = code.replace(co_code=bytes(raw))  # type: ignore[attr-defined]
-    return function
 
 
 class Held:
@@ -90,6 +73,19 @@ class Later:
         _kept.append(messenger)
         call = partial(_add_pending_call, memory.symbol("PyObject_Hash"), id(messenger))
         return object.__new__(type("Later", (cls,), {"__neg__": staticmethod(call)}))
+
+
+def soon(function: Callable[[], None]) -> None:
+    """Call the function at the interpreter's next look at its eval breaker in the main thread. Where there is no room for pending
+    calls it is not called."""
+
+    def called(self: object) -> int:
+        function()
+        return 0
+
+    messenger = type("Messenger", (), {"__hash__": called})()
+    _kept.append(messenger)
+    _add_pending_call(memory.symbol("PyObject_Hash"), id(messenger))
 
 
 def is_the_programs(error: BaseException) -> bool:

@@ -17,6 +17,7 @@ from functools import partial
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
+from . import memory
 from .memory import symbol
 from .probing import Mismatch, Probe, probe
 
@@ -163,12 +164,15 @@ def _generators(p: Probe) -> None:
         p.same("OWNER_GENERATOR", p.bytes(base + layout.FRAME_OWNER, 1)[0], layout.OWNER_GENERATOR)
         inside = p.word(state)
         p.same("TS_EXC_INFO", abs(base - inside) < 1024, True)  # both are parts of the generator
+        p.same("GEN_EXC", inside, base - layout.GEN_FRAME + layout.GEN_EXC)
+        p.same("GEN_EXECUTING", p.bytes(base - layout.GEN_FRAME + layout.GEN_STATE, 1)[0], layout.GEN_EXECUTING)
         p.word_is(inside, "EXC_INFO_VALUE", id(error))
         p.word_is(inside, "EXC_INFO_PREVIOUS", outside)
 
     generator: Any = _generator(look)
     p.same("GEN_FRAME", p.pointed(id(generator.gi_frame), "FRAMEOBJ_FRAME"), id(generator) + layout.GEN_FRAME)
     next(generator)
+    p.same("GEN_SUSPENDED", p.bytes(id(generator) + layout.GEN_STATE, 1)[0], layout.GEN_SUSPENDED)
 
     # A suspended generator goes on at the RESUME after its YIELD_VALUE; the first RESUME of the code comes
     # after RETURN_GENERATOR and POP_TOP.
@@ -275,6 +279,15 @@ def _recursion(p: Probe) -> None:
         _from_c(look)
 
 
+def _tools_of_events(p: Probe) -> list[int]:
+    """Which tools watch each of the events of exceptions; nothing where that cannot be read."""
+    base = p.pointed(p.thread_state, "TS_INTERP") + p.layout.INTERP_MONITORS
+    try:
+        return [p.bytes(base + number, 1)[0] for number in memory.event_numbers()]
+    except Mismatch:
+        return []
+
+
 @probe("monitoring")
 def _monitoring(p: Probe) -> None:
     """TS_TRACING is 0 in normal code and 1 in the callback of an event; tried with an event of our own."""
@@ -307,7 +320,12 @@ def _monitoring(p: Probe) -> None:
         monitoring.register_callback(tool, event, None)
         # A global change, of an event that instruments no code, gives the interpreter a new version.
         monitoring.set_events(tool, monitoring.events.RAISE)
+        raising = _tools_of_events(p)
         monitoring.set_events(tool, 0)
+        # The field lies far behind others that depend on how CPython was built. Without it exceptions are left to the interpreter.
+        found = [bits >> tool & 1 for bits in raising]
+        memory.exceptions_proven = found == [int(event == "RAISE") for event in memory.EXCEPTION_EVENTS]
+        memory.exceptions_proven &= not any(bits >> tool & 1 for bits in _tools_of_events(p))
     finally:
         monitoring.free_tool_id(tool)
     p.same("TS_TRACING", seen, [1])
@@ -344,13 +362,19 @@ def _eval_breaker(p: Probe) -> None:
     ask = partial(add, symbol("PyErr_CheckSignals"), None)
     asked, after = list(map(operator.call, [ask, partial(getattr, view, "value")]))
     p.same("EVAL_BREAKER_MASK", asked == 0 and after & layout.EVAL_BREAKER_MASK != 0, True)
-    p.same("COLLECTION_ASKED", after & layout.COLLECTION_ASKED, 0)
-    enough = gc.get_threshold()[0] + 100
-    if not layout.COLLECTION_ASKED or not gc.isenabled() or not 100 < enough < 20_000:
+    if not layout.COLLECTION_ASKED:
         return
-    for _ in range(10):  # again, another thread's wish passes
-        make: Any = partial(list, map(list, [()] * enough))
-        kept, after = list(map(operator.call, [make, partial(getattr, view, "value")]))
-        if len(kept) == enough and after & layout.EVAL_BREAKER_MASK == layout.COLLECTION_ASKED:
-            return
-    raise Mismatch("COLLECTION_ASKED")
+
+    def wishes(call: Callable[[], object]) -> set[int]:
+        """What stands there after the call, in several trials: another thread's wish for the GIL passes, and a collection may be due
+        just then."""
+        both: list[Any] = [call, partial(getattr, view, "value")]
+        return {list(map(operator.call, both))[1] & layout.EVAL_BREAKER_MASK for _ in range(10)}
+
+    calls = wishes(ask)
+    p.same("COLLECTION_ASKED", any(not wish & layout.COLLECTION_ASKED for wish in calls), True)
+    enough = gc.get_threshold()[0] + 100
+    if gc.isenabled() and 100 < enough < 20_000:
+        seen = wishes(partial(sorted, [()] * enough, key=list))  # so many lists at once
+        # In a finalizer that a collection calls, nothing is asked for.
+        p.same("COLLECTION_ASKED", layout.COLLECTION_ASKED in seen or seen == {0}, True)

@@ -1,5 +1,5 @@
 """All primitive operations, one module per domain; importing this package fills the registry."""
 
-from . import arrays, attributes, call, control, dicts, direct, floats, ints, iterators, lists, objects
+from . import arrays, attributes, call, control, dicts, direct, floats, generators, ints, iterators, lists, objects
 
-__all__ = ["arrays", "attributes", "call", "control", "dicts", "direct", "floats", "ints", "iterators", "lists", "objects"]
+__all__ = ["arrays", "attributes", "call", "control", "dicts", "direct", "floats", "generators", "ints", "iterators", "lists", "objects"]

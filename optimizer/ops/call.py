@@ -52,6 +52,12 @@ def call_closed_vector(m: Any, callable_: int, *operands: int) -> int:
     return result
 
 
+@op("error.was", "", "b", reads="any", imm="kind")
+def error_was(m: Any, kind: type) -> bool:
+    """Whether the closed call that failed last in this region raised an exception of exactly that type."""
+    return m.cleared is kind
+
+
 @op("call.status", "o*", "i", writes="any", imm="function extra")
 def call_status(m: Any, *args: Any) -> int:
     """function(objects...) of the C API, returning a C int (-1: an exception is set)."""

@@ -184,5 +184,11 @@ def poll(m: Any) -> bool:
     return bool(memory.eval_breaker(m.tstate))
 
 
+@op("error.unseen", "", "b", reads="any")
+def error_unseen(m: Any) -> bool:
+    """Whether no tool wants to hear of exceptions: one that nobody looks at need not be made."""
+    return not memory.exceptions_watched(m.tstate)
+
+
 def stack_address(m: Any, depth: int) -> int:
     return int(m.frame + LAYOUT.FRAME_LOCALSPLUS + 8 * (m.nlocals + depth))

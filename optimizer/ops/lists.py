@@ -132,7 +132,7 @@ def list_take(m: Any, o: int, start: int, count: int, step: int) -> int:
 def list_part_is_safe(m: Any, o: int, start: int, stop: int) -> bool:
     """Whether the items from start to stop (as in `list.slice`) end without running code."""
     items = parts_of(o, list) or []
-    budget = [LOOKED_INTO, 0]
+    budget = [LOOKED_INTO, 0, 0]
     return all(harmless(one, DEPTH, o, budget) for one in items[max(start, 0) : max(stop, 0)])
 
 
@@ -162,6 +162,39 @@ def list_new(m: Any, *items: int) -> int:
 def tuple_len(m: Any, o: int) -> int:
     """Number of items."""
     return int(memory.read64(o + LAYOUT.OB_SIZE))
+
+
+@op("list.has_int", "oi", "i", reads="list item")
+def list_has_int(m: Any, o: int, n: int) -> int:
+    """Whether n is among the items: 1 or 0, -1 where something else than an exact int comes before it."""
+    return among(memory.object_at(o), n)
+
+
+@op("list.has_text", "oo", "i", reads="list item")
+def list_has_text(m: Any, o: int, text: int) -> int:
+    """The same of an exact str among exact strs."""
+    return among(memory.object_at(o), memory.object_at(text))
+
+
+@op("tuple.has_int", "oi", "i")
+def tuple_has_int(m: Any, o: int, n: int) -> int:
+    """Like `list.has_int`."""
+    return among(memory.object_at(o), n)
+
+
+@op("tuple.has_text", "oo", "i")
+def tuple_has_text(m: Any, o: int, text: int) -> int:
+    """Like `list.has_text`."""
+    return among(memory.object_at(o), memory.object_at(text))
+
+
+def among(items: Any, wanted: int | str) -> int:
+    for item in items:
+        if type(item) is not type(wanted):
+            return -1
+        if item == wanted:
+            return 1
+    return 0
 
 
 @op("tuple.get", "oi", "o")

@@ -7,8 +7,9 @@ Object values are addresses. Whether a value is owned is the translator's knowle
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
-from types import BuiltinMethodType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
+from types import BuiltinMethodType, CellType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any
 
 from ...abi import LAYOUT, instances, memory
@@ -143,6 +144,24 @@ def box_bool(m: Any, a: bool) -> int:
     return id(True) if a else id(False)
 
 
+@op("obj.box_int_if", "ib", "o", writes="alloc")
+def box_int_if(m: Any, a: int, c: bool) -> int:
+    """A new reference to the int where c, else NULL."""
+    return box_int(m, a) if c else 0
+
+
+@op("obj.box_float_if", "fb", "o", writes="alloc")
+def box_float_if(m: Any, a: float, c: bool) -> int:
+    """A new reference to a new float where c, else NULL."""
+    return box_float(m, a) if c else 0
+
+
+@op("obj.box_bool_if", "bb", "o")
+def box_bool_if(m: Any, a: bool, c: bool) -> int:
+    """True or False where c, else NULL."""
+    return box_bool(m, a) if c else 0
+
+
 @op("range.new", "iii", "o", writes="alloc")
 def range_new(m: Any, start: int, stop: int, step: int) -> int:
     """A new range object; step is not 0."""
@@ -181,16 +200,16 @@ COUNTED = 64
 @op("obj.drop_is_safe", "o", "b", reads="ref list item")
 def drop_is_safe(m: Any, o: int) -> bool:
     """Whether dropping a reference to o (possibly NULL) runs no code: others hold it, or its exact type is one of HARMLESS, or
-    it is a list, a tuple, a dict, a set, a bound method or an instance of a plain class with such things, at most DEPTH deep, and nobody is told of
-    its end. Several objects may be asked about before they are dropped together."""
+    it is a list, a tuple, a dict, a set, a cell, a bound method or an instance of a plain class with such things, at most DEPTH deep, and
+    nobody is told of its end. Several objects may be asked about before they are dropped together."""
     return o == 0 or outlives(m, o, 1)
 
 
 @op("obj.ends_safely", "o", "b", reads="ref list item")
 def ends_safely(m: Any, o: int) -> bool:
     """The same for an object (not NULL) that is dropped before anything else is: what is in it may be anything that has more
-    references than there are in there."""
-    return memory.refcount(o) > 1 or harmless(o, DEPTH, o, [LOOKED_INTO, TRIED])
+    references than there are in there. So it may be a function, whose code and namespaces others have."""
+    return memory.refcount(o) > 1 or harmless(o, DEPTH, o, [LOOKED_INTO, TRIED, 0])
 
 
 @op("obj.outlives", "o", "b", reads="ref list item", imm="drops")
@@ -203,11 +222,11 @@ def outlives(m: Any, o: int, drops: int) -> bool:
 def harmless(o: int, depth: int, root: int = 0, budget: list[int] | None = None) -> bool:
     """Whether the end of the object runs no code, or it has an owner outside of what ends with `root` (0: the object itself). Looks
     at memory only, so that no reference is added. `budget`: how many objects that may survive are still looked into, and how often
-    it is still tried to find out whether one does."""
+    it is still tried to find out whether one does, and whether there was a function."""
     kind: type = memory.object_at(memory.read64(o + LAYOUT.OB_TYPE))  # type: ignore[assignment]
     if kind in HARMLESS:
         return True
-    root, budget = root or o, budget if budget is not None else [LOOKED_INTO, 0]
+    root, budget = root or o, budget if budget is not None else [LOOKED_INTO, 0, 0]
     if o != root and memory.refcount(o) > 1:
         budget[0] -= 1
         if budget[0] < 0:
@@ -225,14 +244,35 @@ def harmless_inside(o: int, depth: int, root: int, kind: type, budget: list[int]
         whole: set[object] = memory.object_at(o)  # type: ignore[assignment]
         return not weakref.getweakrefcount(whole) and all(harmless(one, depth - 1) for one in map(id, whole))
     held = parts_of(o, kind)
-    return held is not None and all(harmless(one, depth - 1, root, budget) for one in held if one)
+    if held is None:
+        return False
+    if kind is FunctionType:
+        # The first function's would be held by another in there only, which is looked at more closely.
+        first, budget[2] = budget[2] == 0, 1
+        shared = [held[k] for k in NAMESPACES_AND_CODE]
+        if budget[1] <= 0 or not all(memory.refcount(one) > (1 if first else occurrences_in(root, one)) for one in shared):
+            return False
+        held = [one for k, one in enumerate(held) if k not in NAMESPACES_AND_CODE]
+    return all(harmless(one, depth - 1, root, budget) for one in held if one)
+
+
+FUNCTION_PARTS = (LAYOUT.FUNC_VECTORCALL - LAYOUT.FUNC_GLOBALS) // 8
+"""How many references a function has, side by side."""
+NAMESPACES_AND_CODE = tuple((at - LAYOUT.FUNC_GLOBALS) // 8 for at in (LAYOUT.FUNC_GLOBALS, LAYOUT.FUNC_BUILTINS, LAYOUT.FUNC_CODE))
+"""Those that others have as well, which are not looked into."""
 
 
 def parts_of(o: int, kind: type) -> list[int] | None:
-    """The references (0 for none) that a list, a tuple, a bound method or an instance of a plain class holds; None for others."""
+    """The references (0 for none) that a list, a tuple, a cell, a function, a bound method or an instance of a plain class holds; None
+    for others."""
     if kind is list or kind is tuple:
         items = memory.read64(o + LAYOUT.LIST_ITEMS) if kind is list else o + LAYOUT.TUPLE_ITEMS
         return [memory.read64(items + 8 * k) for k in range(memory.read64(o + LAYOUT.OB_SIZE))]
+    if kind is CellType:
+        return [memory.read64(o + LAYOUT.CELL_REF)]
+    if kind is FunctionType:
+        held = [memory.read64(o + LAYOUT.FUNC_GLOBALS + 8 * k) for k in range(FUNCTION_PARTS)]
+        return None if memory.read64(o + FunctionType.__weakrefoffset__) else held  # type: ignore[attr-defined]
     if kind in CALLABLES:
         weak, first = CALLABLES[kind]
         return None if memory.read64(o + weak) else [memory.read64(o + first), memory.read64(o + first + 8)]
@@ -254,9 +294,14 @@ def survives(o: int, root: int, budget: list[int]) -> bool:
     budget[1] -= 1
     if budget[1] < 0:
         return False
+    return memory.refcount(o) > occurrences_in(root, o)
+
+
+def occurrences_in(root: int, o: int) -> float:
+    """How often `root` and what is in it refer to the object; infinitely often where that is not easily counted."""
     left = [COUNTED]
     found = occurrences(root, o, DEPTH, left)
-    return left[0] >= 0 and memory.refcount(o) > found
+    return found if left[0] >= 0 else math.inf
 
 
 def occurrences(holder: int, o: int, depth: int, left: list[int]) -> int:
@@ -268,12 +313,14 @@ def occurrences(holder: int, o: int, depth: int, left: list[int]) -> int:
     if kind is dict or kind is set:
         left[0] = -1
     found = 0
-    for one in parts_of(holder, kind) or ():
+    for k, one in enumerate(parts_of(holder, kind) or ()):
         left[0] -= 1
         if left[0] < 0:
             break
         if one:
-            found += (one == o) + occurrences(one, o, depth - 1, left)
+            found += one == o
+            if not (kind is FunctionType and k in NAMESPACES_AND_CODE):
+                found += occurrences(one, o, depth - 1, left)
     return found
 
 
@@ -296,13 +343,15 @@ def field_set_i(m: Any, o: int, value: int, offset_name: str) -> None:
     memory.write64(o + getattr(LAYOUT, offset_name), value & (2**64 - 1))
 
 
-@op("field.set_o", "oo", "o", writes="field", imm="offset_name", consumes=(1,))
-def field_set_o(m: Any, o: int, value: int, offset_name: str) -> int:
-    """Store a reference (taken over) to a reference field of o; the result is what it held, now owned; may be NULL."""
+@op("field.put", "oo", "", writes="field ref", imm="offset_name", consumes=(1,))
+def field_put(m: Any, o: int, value: int, offset_name: str) -> None:
+    """Store a reference (taken over; may be NULL) to a reference field of o, then drop what it held, if anything: known to be
+    harmless."""
     address = o + getattr(LAYOUT, offset_name)
     old = memory.read64(address)
     memory.write64(address, value)
-    return int(old)
+    if old:
+        memory.decref(old)
 
 
 @op("str.len", "o", "i")

@@ -18,11 +18,13 @@ from .hoist import hoist
 from .jumps import jumps
 from .ranges import ranges
 from .refcount import refcount
+from .virtuals import virtuals
 
 Pass = Callable[[Graph], int]
 
 PASSES: dict[str, Pass] = {
     "fold": fold,
+    "virtuals": virtuals,
     "gvn": gvn,
     "ranges": ranges,
     "hoist": hoist,
@@ -31,7 +33,7 @@ PASSES: dict[str, Pass] = {
     "dce": dce,
 }
 
-ALL = ("fold", "gvn", "ranges", "fold", "jumps", "hoist", "refcount", "dce")
+ALL = ("fold", "virtuals", "gvn", "ranges", "fold", "jumps", "hoist", "refcount", "dce")
 """What `all` runs. Folding comes twice: numbering makes operands equal, and both it and ranges make conditions known. What is
 moved out of loops is what these have left in them."""
 
@@ -58,22 +60,24 @@ def run(
     allow: Callable[[str], bool] | None = None,
 ) -> int:
     """Apply passes: names as `chosen` takes them, in a sequence or separated by commas. Returns the number of
-    changes; `timings` collects seconds by pass. With `check` the graph is verified after each (VerifyError
-    names the pass). A pass that `allow` refuses is left out. Raises ValueError for an unknown name, before anything is changed."""
+    changes; `timings` collects seconds by pass. With `check` the graph is verified after each that says it changed something,
+    and after the first and the last in any case (VerifyError names the pass). A pass that `allow` refuses is left out. Raises
+    ValueError for an unknown name, before anything is changed."""
     if isinstance(passes, str):
         passes = [name.strip() for name in passes.split(",") if name.strip()]
     passes = chosen(passes)
     if check:
         from ..verify import VerifyError, verify
     changes = 0
-    for name in passes:
+    for at, name in enumerate(passes):
         if allow is not None and not allow(name):
             continue
         start = perf_counter()
-        changes += PASSES[name](graph)
+        made = PASSES[name](graph)
+        changes += made
         if timings is not None:
             timings[name] = timings.get(name, 0.0) + perf_counter() - start
-        if check:
+        if check and (made or at in (0, len(passes) - 1)):
             try:
                 verify(graph)
             except VerifyError as error:

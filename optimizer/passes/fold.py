@@ -30,6 +30,8 @@ NEW_OBJECTS: dict[str, type] = {
     "list.new": list,
     "tuple.new": tuple,
 }
+QUIET = frozenset({"obj.null", "const.o", "obj.box_int", "obj.box_float", "obj.box_bool"})
+"""What these give ends without running code, or not at all."""
 UNBOXES = {"obj.unbox_int": (int, "i"), "obj.unbox_float": (float, "f"), "obj.unbox_bool": (bool, "b")}
 NOT_CONSTANT = object()
 
@@ -247,6 +249,11 @@ def is_null(op: Op) -> Answer:
     return make_constant("b", False) if name == "const.o" or name in NEW_OBJECTS else None
 
 
+def ends(op: Op) -> Answer:
+    """Nothing ends with NULL or with a constant, which the region holds as well; the end of a number runs no code."""
+    return make_constant("b", True) if producer_name(op.args[0]) in QUIET else None
+
+
 def identity(op: Op) -> Answer:
     if same(op):
         return make_constant("b", True)
@@ -357,6 +364,9 @@ RULES: dict[str, Callable[[Op], Answer]] = {
     "obj.is_null": is_null,
     "obj.is": identity,
     "obj.type_is": type_is,
+    "obj.drop_is_safe": ends,
+    "obj.ends_safely": ends,
+    "obj.outlives": ends,
     "obj.unbox_int": unbox,
     "obj.unbox_float": unbox,
     "obj.unbox_bool": unbox,

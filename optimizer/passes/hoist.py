@@ -44,20 +44,21 @@ NUMBERS = (int, float)
 
 
 def hoist(graph: Graph) -> int:
-    """Returns the number of operations moved. Takes all anchors away."""
+    """Takes all anchors away. Returns the number of operations moved, and of anchors and parameters taken away."""
     if not any(op.name == "anchor" for block in graph.blocks for op in block.ops):
         return 0
-    copies(graph)
-    moved = 0
+    changes = copies(graph)
     order = graph.reverse_postorder()
     tree = Dominators(order)
     homes = {op.result: block for block in order for op in block.ops if op.result is not None}
     homes.update((param, block) for block in order for param in block.params)
     for loop in loops(order, tree):
-        moved += Mover(loop, tree, homes).run()
+        changes += Mover(loop, tree, homes).run()
     for block in order:
-        block.ops[:] = [op for op in block.ops if op.name != "anchor"]
-    return moved
+        kept = [op for op in block.ops if op.name != "anchor"]
+        changes += len(block.ops) - len(kept)
+        block.ops[:] = kept
+    return changes
 
 
 @dataclass(eq=False)

@@ -41,11 +41,10 @@ WIDEN_AFTER = 2
 
 
 def ranges(graph: Graph) -> int:
-    """Returns the number of operations simplified."""
+    """Returns the number of operations simplified and of parameters taken away."""
     if not any(op.result is not None and op.result.repr == "i" for block in graph.blocks for op in block.ops):
         return 0
-    copies(graph)
-    return Analysis(graph).run()
+    return copies(graph) + Analysis(graph).run()
 
 
 # ---- intervals through operations ---------------------------------------------------------------------------------------

@@ -1,0 +1,159 @@
+"""Generators walked into by the loop over them.
+
+`for x in numbers(n)`, or `for x in tree` with a `__iter__` that yields, calls a generator function and is the only one that ever
+sees the generator. It needs no object, then, and no switch between frames: calling the function gives an abstract value
+(`values.Generator`) with the arguments; FOR_ITER goes on in the generator's code where it waits, with a frame of the walk on top of
+the loop's own; YIELD_VALUE takes that frame off again, keeps in the abstract value what it had, and goes on in the body of the loop
+with what was yielded; when the generator returns, the loop is over. What it keeps between two rounds are values of the region like
+all others: numbers without boxes, iterators as indices. At joins a waiting generator is part of the context, so the first
+round, in which it begins, becomes a version of its own.
+
+An exit makes the generator: waiting ones from their parts, one that runs as the frame that it is
+(`backends/llvm/runtime_generators.py`). What its frame then returns to is the FOR_ITER, by the row ITERATES of `answers`.
+
+Code that may look at frames must find a generator that runs, with its frame inside. That could not be taken apart again behind
+the call, so a generator whose code does open calls is an object from the beginning, and the loop calls its `__next__`.
+
+A generator that is not used up dies where the loop is left. CPython closes it then, by raising GeneratorExit at the yield;
+nothing comes of that if no `try` is there. Generators that yield within a `try` or a `with` are objects, too, as are
+those that are not looped over at once.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+from .binding import bind, make_real
+from .bytecode_table import bytecode
+from .bytecodes_calls import drop_locals, go_inside, has_room_for, own_result
+from .code_flags import GENERATOR, GENERATORS
+from .consumers import take
+from .decode import CodeInfo, Ins, code_info
+from .iteration import finish_loop, push_iterator
+from .methods import lookup
+from .special_methods import plain
+from .translate import NUMBERS, Frame, Leave
+from .values import AV, Const, Generator, Num, Obj
+from .versions import WIDTH, exhausted_target, intrinsic_1
+
+if TYPE_CHECKING:
+    from .translate import Translator
+
+MOST_YIELDS = 3
+"""The body of the loop is compiled once for each place where the generator can wait."""
+
+
+def may_be_virtual(t: Translator, ins: Ins, func: FunctionType) -> bool:
+    """Whether the call (or GET_ITER, which may be one) makes a generator that only the loop behind it sees, and that can be left at
+    any time."""
+    code = func.__code__
+    if code.co_flags & GENERATORS != GENERATOR or code.co_cellvars or not yields_plainly(code_info(code)):
+        return False
+    return t.frame.info.is_looped_over(ins)
+
+
+def yields_plainly(info: CodeInfo) -> bool:
+    """Whether there are few yields, and no exception that is raised at one of them comes to a handler of the program's."""
+    if sum(ins.op == "YIELD_VALUE" for ins in info.instructions) > MOST_YIELDS:
+        return False
+    for handler, within in info.protected.items():
+        first = info.at(handler)
+        implicit = first.op == "CALL_INTRINSIC_1" and intrinsic_1(first) == "INTRINSIC_STOPITERATION_ERROR"
+        if not implicit and any(info.at(offset).op == "YIELD_VALUE" for offset in within):
+            return False
+    return True
+
+
+def make_generator(t: Translator, ins: Ins, func: FunctionType, args: list[AV], operands: list[AV]) -> None:
+    """Call a generator function: what it is given waits in an abstract value."""
+    go_inside(t, ins, func, args, operands)
+    frame = t.frames.pop()
+    t.frame.call = None
+    t.push(Generator(func, 0, frame.locals))
+    t.pc = ins.next
+
+
+def iterate(t: Translator, ins: Ins, kind: type) -> bool:
+    """GET_ITER of an instance whose `__iter__` is a generator function. False where it is not, or is to be called."""
+    func = lookup(kind, "__iter__")
+    if type(func) is not FunctionType or not may_be_virtual(t, ins, func) or not plain(t, kind):
+        return False
+    bound = bind(t, func, [t.peek()])
+    if not isinstance(t.peek(), Obj) or bound is None or not has_room_for(t, ins, func, []):
+        return False
+    make_generator(t, ins, func, make_real(t, bound), [t.peek()])
+    push_iterator(t, t.pop())
+    return True
+
+
+def go_on(t: Translator, ins: Ins, generator: Generator) -> None:
+    """FOR_ITER: the generator runs until it yields or returns."""
+    caller, func = t.frame, generator.func
+    info = code_info(func.__code__)
+    frame = Frame(info, func, func.__globals__, func.__builtins__, 0)  # type: ignore[attr-defined]
+    frame.locals = generator.locals
+    frame.stack = [*generator.stack, Const(None)]  # what `next` sends
+    caller.stack[-WIDTH] = Generator(func)
+    caller.call, caller.answer = ins, "iterates"
+    t.frames.append(frame)
+    t.pc = generator.offset or beginning(info)
+
+
+def beginning(info: CodeInfo) -> int:
+    """Where a new generator goes on."""
+    return next(ins.next for ins in info.instructions if ins.op == "RETURN_GENERATOR")
+
+
+@bytecode("YIELD_VALUE")
+def yield_value(t: Translator, ins: Ins) -> None:
+    if t.frame.consumer is not None:
+        take(t, ins)
+        return
+    if len(t.frames) == 1 or t.frames[-2].answer != "iterates":
+        raise Leave("generator", ins.op)
+    result = t.peek()
+    t.reject_hidden(result)
+    own_result(t, result, len(t.frames) - 1, False)
+    t.pop()
+    frame, call = t.frames.pop(), back(t)
+    assert isinstance(frame.func, FunctionType)
+    t.frame.stack[-WIDTH] = Generator(frame.func, ins.next, frame.locals, frame.stack)
+    t.push(result)
+    t.pc = call.next
+
+
+def end_generator(t: Translator, result: AV, on_stack: bool) -> None:
+    """The generator returns: its locals go, then the result, and the loop is over."""
+    t.drop_check(result)
+    t.promote_owned_by(len(t.frames) - 1)
+    drop_locals(t)
+    if on_stack:
+        t.pop()
+    t.frames.pop()
+    t.drop(result)
+    call = back(t)
+    finish_loop(t)
+    t.pc = exhausted_target(call)
+
+
+def back(t: Translator) -> Ins:
+    """The innermost frame does not wait for a generator any more. Returns its FOR_ITER."""
+    call = t.frame.call
+    assert call is not None
+    t.frame.call, t.frame.answer = None, "value"
+    return call
+
+
+def settle(t: Translator, generator: Generator) -> None:
+    """Bring a waiting generator into the form in which states are compared at a join: numbers without boxes, and nothing known of
+    what it will not look at again."""
+    for slots in (generator.locals, generator.stack):
+        for k, av in enumerate(slots):
+            if isinstance(av, Generator):
+                settle(t, av)
+            elif isinstance(av, Const) and type(av.obj) in NUMBERS:
+                number = t.number(av)
+                slots[k] = Num(number.value) if number is not None else av
+    if generator.offset:
+        t.forget_dead(code_info(generator.func.__code__), generator.locals, generator.offset)
