@@ -89,7 +89,7 @@ try:
 except TimeoutError as error:
     frames = [f.name for f in traceback.extract_tb(error.__traceback__)]
     print(error, frames[:2], frames[-1])
-strange = set(seen[20:60]) - {"loop", "inlined", "nested", "calling", "inner", "add"}
+strange = set(seen[20:60]) - {"loop", "inlined", "nested", "calling", "inner", "add", "handler"}  # late ones interrupt themselves
 print(len(seen) in (60, 61), *strange)
 """
 )
