@@ -77,7 +77,9 @@ MAY_CHANGE = ("needs_frame", "not_profitable")
 PASSING_COST = 15
 """What an event costs that finds no region that fits,"""
 MISMATCH_COST = 4
-"""and each region that was tried in vain."""
+"""and each region that was tried in vain;"""
+CALL_MISMATCH_COST = 12
+"""a function's, for whose call the interpreter has to be called besides."""
 FEW_EXITS = 40
 """Exits of a function that do not say yet whether it pays."""
 SOME_EXITS = 200
@@ -630,7 +632,9 @@ class Engine:
                 return
         site.misses += 1
         if site.misses > MAX_MISSES or len(site.regions) >= self._options_of(site.code).max_versions:
-            self._again(site, 1 << 30)
+            if not site.passed or not self._retire_idle(site, site.passed):
+                site.passed += PATIENCE
+                self._again(site, PATIENCE)
             return
         site.state = "new"
         self._again(site, 20 * site.misses)
@@ -1011,7 +1015,7 @@ class Engine:
         if not self._weighs():
             return False
         if site.offset == FUNCTION:
-            return self._retire_function(site)
+            return self._retire_function(site, passed)
         entries = sum(region.entry.entries for region in site.regions)
         mismatches = sum(region.entry.mismatches for region in site.regions)
         gained = sum(region.gained for region in site.regions)
@@ -1028,13 +1032,15 @@ class Engine:
         """Whether what native code gains is weighed against what it costs. Under stress nothing pays, and all stays."""
         return not self.options.deopt_every and not self.options.invalidate_stress
 
-    def _retire_function(self, site: LoopSite) -> bool:
-        """Take a function's regions from its door where calls by the interpreter cost more than they gain. Native code that calls
-        them goes on doing so. What the user asked for stays."""
+    def _retire_function(self, site: LoopSite, passed: int) -> bool:
+        """Take a function's regions from its door where calls by the interpreter cost more than they gain, or most have arguments
+        of other types. Native code that calls them goes on doing so. What the user asked for stays."""
         passing = partial(self._may_get_hot, site)
+        mismatches = sum(region.entry.mismatches for region in site.regions)
         saved = sum(region.saved_by_calls(passing) for region in site.regions)
+        saved -= PASSING_COST * passed + CALL_MISMATCH_COST * mismatches
         exits = sum(region.entry.exits for region in site.regions)
-        if saved >= 0 or exits < FEW_EXITS or id(site.code) in self.registered:
+        if saved >= 0 or exits + mismatches < FEW_EXITS or id(site.code) in self.registered:
             return False
         entries = sum(region.entry.entries for region in site.regions)
         for region in list(site.regions):

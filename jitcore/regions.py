@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from math import inf
 from time import thread_time
 from types import CodeType, FunctionType
@@ -107,6 +107,8 @@ class Region:
     site: LoopSite | None = None
     state: str = "live"
     tier: str = ""
+    _work: tuple[int, float] | None = None
+    """`work`, and how much was known then."""
 
     @property
     def name(self) -> str:
@@ -132,8 +134,18 @@ class Region:
 
         if self.site is None:
             return inf
-        each = self.site.watched / max(self.site.calls, 1) / ENTRY_TICKS if self.offset == FUNCTION else self.site.round_length
+        each = self.work / ENTRY_TICKS if self.offset == FUNCTION else self.work
         return self.turns_of_ticks * self.budget * max(each, 1.0) * QUICK_BYTECODE
+
+    @property
+    def work(self) -> float:
+        """Bytecodes that a round or a call does natively, calls out of it taken off; see `LoopSite`."""
+        if self.site is None or self.translation is None:
+            return 0.0
+        if self._work is None or self._work[0] != self.site.learned:
+            measure = self.site.call_length if self.offset == FUNCTION else self.site.round_length
+            self._work = self.site.learned, measure(self.translation)
+        return self._work[1]
 
     @property
     def saves(self) -> float:
@@ -159,9 +171,8 @@ class Region:
         An exit that has to make frames costs by these. Infinite where rounds are not counted."""
         if self.ticks is None or self.translation is None or self.entry is None or self.site is None:
             return inf
-        each = self.site.round_length - self.site.per_round(self.translation.calls_out)
         begun = sum(block.count * (state.work - EXIT_COST * frames_made(state)) for state, block in self.descriptors.items())
-        return self.entry.entries * self.rounds * each + begun
+        return self.entry.entries * self.rounds * self.work + begun
 
     def saved_by_calls(self, passing: Callable[[State], bool]) -> float:
         """The same for a function, what its door and its exits cost taken off. Infinity while a good part of the calls ends at
@@ -219,6 +230,11 @@ class Region:
                     target.callers.remove(self)
             self.translation.graph.clear()
         self.translation = self.made_for = self.target = self.upgrade = None
+
+
+def goes_back(code: CodeType, offset: int) -> bool:
+    """Whether the bytecode goes back to the head of a loop."""
+    return code_info(code).at(offset).op.startswith("JUMP_BACKWARD")
 
 
 def frames_made(state: State) -> int:
@@ -285,27 +301,21 @@ class LoopSite:
     tried: Counter[ExitPlace] = field(default_factory=Counter)
     targets: list[DirectTarget] = field(default_factory=list)
     """Of a function: what calls of it go to."""
-    watched: int = 0
-    """Bytecodes recorded,"""
-    turns: int = 0
-    """how many of them went back to the head of a loop,"""
     plans: dict[Any, Any] = field(default_factory=dict)
     """Those of the region that is being made again."""
     seen: Counter[tuple[CodeType, int]] = field(default_factory=Counter)
-    """and all of them by code and offset."""
+    """Bytecodes recorded, by code and offset."""
+    learned: int = 0
+    """Recordings that have gone into this,"""
     recorded: int = 0
-    """Recordings of calls."""
+    """those of calls among them."""
 
     def learn(self, recording: Recording) -> None:
         """Take note of what a round consists of."""
-        turns = sum(
-            times for (info, offset), times in recording.counts.items() if info.at(offset).op.startswith("JUMP_BACKWARD")
-        )
-        if turns or self.offset == FUNCTION:
-            self.turns += turns
-            self.watched += recording.length
+        if self.offset == FUNCTION or any(goes_back(info.code, offset) for info, offset in recording.counts):
             for (info, offset), times in recording.counts.items():
                 self.seen[info.code, offset] += times
+            self.learned += 1
         if self.offset == FUNCTION:
             self.recorded += 1
 
@@ -321,23 +331,34 @@ class LoopSite:
         calls = first.get(self.code, 0)
         if calls:
             self.recorded = calls
+            self.learned += 1
             for code in counts:
                 for offset, times in counts[code].items() if first[code] else ():
                     self.seen[code, offset] += times * calls // first[code]
 
-    def per_round(self, costs: Mapping[tuple[CodeType, int], int]) -> float:
-        """What these bytecodes cost from one backward jump to the next, as recorded. Where the code has loops inside, those in
-        them: recordings tell what rounds consist of, not how many of them an inner loop does."""
+    def round_length(self, translation: Translation) -> float:
+        """Bytecodes that native code does from one backward jump to the next, as recorded; calls out of it, which are dearer than what
+        the interpreter's specialised bytecodes do, count against them. Where the code has loops inside, only those in them do:
+        recordings tell what rounds consist of, not how many of them an inner loop does."""
+        turns = sum(self.seen[key] for key in translation.covered if key in self.seen and goes_back(*key))
+        if not turns:
+            return len(code_info(self.code).loop_body(self.offset))
         info = code_info(self.code)
         body = info.loop_body(self.offset)
         inner = {offset for other in info.loops.values() if other < body for offset in other}
+        costs = translation.calls_out
         counted = [key for key in costs if not inner or key[0] is not self.code or key[1] in inner]
-        return sum(self.seen[key] * costs[key] for key in counted) / max(self.turns, 1)
+        done = sum(self.seen[key] for key in translation.done_natively() if key in self.seen)
+        return (done - sum(self.seen[key] * costs[key] for key in counted)) / turns
 
     @property
     def calls(self) -> int:
         """Calls of the function that are in the recordings, those inside each other counted. 0 where there is no recording."""
         return max(self.recorded, self.seen[self.code, code_info(self.code).first_offset])
+
+    def call_length(self, translation: Translation) -> float:
+        """The same for a call."""
+        return sum(self.seen[key] for key in translation.done_natively() if key in self.seen) / max(self.calls, 1)
 
     def call_saves(self, translation: Translation) -> float:
         """How many bytecodes the interpreter is spared, about, where a call of the function is done natively, as those that were
@@ -345,13 +366,8 @@ class LoopSite:
         if not self.calls:
             return inf
         opened = sum(self.seen[key] * cost for key, cost in translation.calls_out.items())
-        done = sum(times for (code, _), times in self.seen.items() if code in translation.codes)
+        done = sum(self.seen[key] for key in translation.covered if key in self.seen)
         return (done - opened) / self.calls - DOOR_COST
-
-    @property
-    def round_length(self) -> float:
-        """Bytecodes from one backward jump to the next."""
-        return self.watched / self.turns if self.turns else len(code_info(self.code).loop_body(self.offset))
 
     @property
     def line(self) -> int:

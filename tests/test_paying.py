@@ -6,8 +6,12 @@ from collections import deque
 from collections.abc import Iterator
 
 import pytest
+from jitcore.optimizer.ir import Graph, Signature
+from jitcore.tracing.decode import code_info
+from jitcore.tracing.translate import DirectTarget, Translation
 
 from jitcore import Engine
+from jitcore.regions import LoopSite
 
 
 def numbers(n: int) -> Iterator[int]:
@@ -357,3 +361,54 @@ def test_a_recursive_function_is_kept_until_all_of_it_is_native(engine: Engine) 
     assert set(map(depth, [3] * 400)) == {316}
     site = next(s for s in engine.sites.values() if s.code is depth.__code__)
     assert site.state == "live" and site.remakes and "not_profitable" not in engine.stats().refusals
+
+
+def test_a_function_that_mostly_gets_other_types_is_taken_out() -> None:
+    """Its calls go through the door in vain, and the interpreter has to be called besides."""
+    with Engine(function_threshold=500, background=False, max_versions=1, deopt_every=0) as engine:
+        if engine.inactive_reason is not None:
+            pytest.skip(engine.inactive_reason)
+        assert deque(map(two_ways, range(3000), [4] * 3000), maxlen=1)
+        assert reason_of(engine, two_ways) == ("", True)
+        assert deque(map(polynomial, range(3000)), maxlen=1)[0] == polynomial(2999)
+        assert reason_of(engine, polynomial) == ("", True)
+        assert deque(map(polynomial, [0.5] * 120_000), maxlen=1)[0] == polynomial(0.5)
+        assert reason_of(engine, polynomial) == ("not_profitable", False)
+        assert reason_of(engine, two_ways) == ("", True)
+
+
+def polynomial(x: float) -> float:
+    total = x * 3 + 1
+    total += (x * 2 - 1) * (x + 1) - x * 5
+    total -= x * x * x
+    total += (x - 3) * (x + 1) - (x - 2)
+    return total
+
+
+def levels(node: object) -> int:
+    if not isinstance(node, list):
+        return 0
+    most = 0
+    for one in node:
+        most = max(most, levels(one))
+    return most + 1
+
+
+def test_what_is_done_by_the_interpreter_is_nothing_gained() -> None:
+    """A loop that calls its own function openly: what the recording saw of the calls, it does not do itself."""
+    code = levels.__code__
+    info = code_info(code)
+    (head,) = info.loops
+    body = info.loop_body(head)
+    site = LoopSite(code, head)
+    site.seen.update({(code, ins.offset): 10 if ins.offset in body else 30 for ins in info.instructions})
+    rounds = Translation(Graph("rounds"), [], [], {code})
+    rounds.covered = {(code, ins.offset) for ins in info.instructions if ins.offset in body}
+    assert site.round_length(rounds) == len(rounds.covered)
+    call = min(offset for _, offset in rounds.covered if info.at(offset).op.startswith("CALL"))
+    rounds.calls_out = {(code, call): 12}
+    assert site.round_length(rounds) == len(rounds.covered) - 12
+    target = DirectTarget(levels, (object,), Signature("", "o"), covered=frozenset((code, ins.offset) for ins in info.instructions))
+    target.targets = [target]
+    rounds.targets = [target]
+    assert site.round_length(rounds) == sum(site.seen.values()) / 10 - 12

@@ -21,7 +21,7 @@ observations for the same places and every compile sees all of them.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from types import CodeType, FunctionType, GeneratorType
 from typing import Any
 
@@ -195,7 +195,11 @@ class DirectTarget:
     kinds: tuple[type, ...]
     signature: Signature
     size: int = 0
-    """Bytecodes that were translated for it."""
+    """Bytecodes that were translated for it,"""
+    covered: Set[tuple[CodeType, int]] = frozenset()
+    """these,"""
+    targets: Sequence[DirectTarget] = ()
+    """and the functions that it calls directly."""
     making: bool = False
     """Whether its code is being made just now."""
     words: Any = field(default_factory=two_words)
@@ -279,6 +283,16 @@ class Translation:
     """Offsets of the door's bytecodes that are not covered, and how many come before each."""
     calls_out: Mapping[tuple[CodeType, int], int] = field(default_factory=dict)
     """Bytecodes that call out (each makes frames true first and is no faster than in the interpreter), and what that costs."""
+    covered: Set[tuple[CodeType, int]] = frozenset()
+    """Bytecodes that it does itself. What is called directly comes to that."""
+
+    def done_natively(self) -> set[tuple[CodeType, int]]:
+        """All bytecodes that are done where this is run, those of functions that are called directly included."""
+        done, targets = set(self.covered), list(self.targets)
+        for target in targets:
+            done |= target.covered
+            targets += [other for other in target.targets if other not in targets]
+        return done
 
 
 class Frame:
@@ -410,6 +424,7 @@ class Translator:
         self.bytecodes = 0
         self.kwnames: tuple[str, ...] | None = None
         self.calls_out: dict[tuple[CodeType, int], int] = {}
+        self.covered: set[tuple[CodeType, int]] = set()
         self.ends: dict[int, int] = {}
         self.resume: tuple[Block, int, State] | None = None
         self.raising: Raising | None = None
@@ -1491,11 +1506,12 @@ class Translator:
         self.pc = ins.next
         self.bytecodes += 1
         self.length += 1
-        handler = HANDLERS.get(ins.op)
+        handler, place = HANDLERS.get(ins.op), (self.frame.code, ins.offset)
         try:
             if handler is None:
                 raise Leave(refusal(ins.op), ins.op)
             handler(self, ins)
+            self.covered.add(place)
             if ins.op.startswith(ASSIGNS):
                 self.resume = None
             if self.linked is not None and self.block is not None:
@@ -1699,6 +1715,7 @@ def translate(
             continue
         if translator.own_target is not None:
             translator.own_target.size = translator.bytecodes
+            translator.own_target.covered, translator.own_target.targets = translator.covered, translator.targets
         return Translation(
             translator.graph,
             list(translator.constants.values()),
@@ -1713,5 +1730,6 @@ def translate(
             translator.assigned(),
             translator.ends,
             translator.calls_out,
+            translator.covered,
         )
     raise Refused("too_many_versions", "joins did not settle")
