@@ -135,6 +135,35 @@ def test_fold_boxes_and_types() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("between", "held", "reused"),
+    [
+        ("", "", True),
+        (f"%9:i = int.add_ovf %2, %2 {X}", "", True),
+        ("%9:i = list.len %1 %10:o = obj.box_int %9", "steal %10", True),
+        ('%9:o = call.closed %1 [function="PyObject_Repr", extra=()]', "steal %9", True),
+        ("obj.incref %0", "steal %0", True),
+        ("obj.incref %1 obj.drop %1", "", False),
+        ("%9:i = const.i [value=0] list.set_int %1, %9, %9 [old=None]", "", False),
+        ("obj.incref %1 list.append %1, %1", "", False),
+        ("obj.incref %1 frame.store_local %1 [slot=1]", "", False),
+        ('%9:o = call.object %1 [function="PyObject_Repr", extra=()]', "steal %9", False),
+        ("jump b() block b():", "", False),
+    ],
+)
+def test_fold_unboxed_and_boxed_again(between: str, held: str, reused: bool) -> None:
+    """The object that the number came from will do, as long as nothing could have let go of it, or have written to it."""
+    text = after(
+        "fold",
+        f"""block a(): %0:o = frame.local [slot=0] %1:o = frame.local [slot=1] %2:i = obj.unbox_int %0 {X} {between}
+            %20:o = obj.box_int %2 EXIT {{0: steal %20}} [{held}]""",
+    )
+    if reused:
+        assert "obj.incref %0 EXIT {0: steal %0}" in text and text.count("obj.box_int") == between.count("obj.box_int")
+    else:
+        assert "obj.box_int %2 EXIT {" in text
+
+
 def test_gvn_repeated_guards_and_pure_operations() -> None:
     same(
         "gvn",

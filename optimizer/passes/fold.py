@@ -6,7 +6,7 @@ hardware, whose nan has a sign. Floats get no identity that is not exact for eve
 not x, x + -0.0 is.
 
 A guard over constants disappears, or ends the block if it never holds. Boxing followed by unboxing is the
-value.
+value. Unboxing followed by boxing is one more reference to the object, where nothing between could have let go of it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ NEW_OBJECTS: dict[str, type] = {
 QUIET = frozenset({"obj.null", "const.o", "obj.box_int", "obj.box_float", "obj.box_bool"})
 """What these give ends without running code, or not at all."""
 UNBOXES = {"obj.unbox_int": (int, "i"), "obj.unbox_float": (float, "f"), "obj.unbox_bool": (bool, "b")}
+BOXED_BY = {"obj.unbox_int": "obj.box_int", "obj.int_value": "obj.box_int"}
+BOXED_BY |= {"obj.unbox_float": "obj.box_float", "obj.float_value": "obj.box_float"}
+"""What makes such an object of the number again."""
+BOXES = frozenset(BOXED_BY.values())
+LETS_GO_OF_NOTHING = frozenset({"alloc"})
 NOT_CONSTANT = object()
 
 Answer = Value | Op | bool | None
@@ -44,8 +49,18 @@ def fold(graph: Graph) -> int:
     changes = 0
     for block in graph.reverse_postorder():
         kept: list[Op] = []
+        boxes: dict[tuple[str, Value], Value] = {}
         for at, op in enumerate(block.ops):
             op.args[:] = map(repl.get, op.args)
+            if boxes and op.name in BOXES and (same := boxes.get((op.name, op.args[0]))) and op.result is not None:
+                kept.append(make("obj.incref", same))
+                repl.replace(op.result, same)
+                changes += 1
+                continue
+            if op.name in BOXED_BY and op.result is not None:
+                boxes[BOXED_BY[op.name], op.result] = op.args[0]
+            elif not op.info.writes <= LETS_GO_OF_NOTHING and op.name != "obj.incref":
+                boxes.clear()
             answer = simplify(op)
             if answer is None:
                 kept.append(op)
