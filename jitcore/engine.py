@@ -81,7 +81,9 @@ MISMATCH_COST = 4
 CALL_MISMATCH_COST = 12
 """a function's, for whose call the interpreter has to be called besides."""
 FEW_EXITS = 40
-"""Exits of a function that do not say yet whether it pays."""
+"""Exits of a function that do not say yet whether it pays,"""
+MANY_CALLS = 2000
+"""and calls that end inside that do: what was recorded may have been where a recursion ends, say."""
 SOME_EXITS = 200
 """Exits of a function after which it is asked whether it pays."""
 PATIENCE = 50_000
@@ -1039,10 +1041,10 @@ class Engine:
         mismatches = sum(region.entry.mismatches for region in site.regions)
         saved = sum(region.saved_by_calls(passing) for region in site.regions)
         saved -= PASSING_COST * passed + CALL_MISMATCH_COST * mismatches
-        exits = sum(region.entry.exits for region in site.regions)
-        if saved >= 0 or exits + mismatches < FEW_EXITS or id(site.code) in self.registered:
+        entries, exits = (sum(getattr(region.entry, what) for region in site.regions) for what in ("entries", "exits"))
+        told = exits + mismatches >= FEW_EXITS or entries >= MANY_CALLS
+        if saved >= 0 or not told or id(site.code) in self.registered:
             return False
-        entries = sum(region.entry.entries for region in site.regions)
         for region in list(site.regions):
             self._uninstall(region, "retired")
         self._give_up(site, "not_profitable", f"{entries} calls, {-saved / max(entries, 1):.0f} bytecodes lost in each")

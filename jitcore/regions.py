@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from time import thread_time
 from types import CodeType, FunctionType
@@ -139,7 +139,7 @@ class Region:
 
     @property
     def work(self) -> float:
-        """Bytecodes that a round or a call does natively, calls out of it taken off; see `LoopSite`."""
+        """What a round or a call spares, calls out of it taken off; see `LoopSite`."""
         if self.site is None or self.translation is None:
             return 0.0
         if self._work is None or self._work[0] != self.site.learned:
@@ -156,17 +156,17 @@ class Region:
         if self.entry is None or self.ticks is None or self.site is None:
             return 0.0
         if self.offset != FUNCTION:
-            return SAVED_BY_BYTECODE * (self.gained - ENTRY_COST * self.entry.entries)
+            return SAVED * (self.gained - ENTRY_COST * self.entry.entries)
         each = self.site.call_saves(self.translation) if self.translation is not None else inf
         if each == inf:
             return 0.0
         used = (self.turns_of_ticks + 1) * self.budget - min(max(self.ticks.value, 0), self.budget)
         calls = max(used / ENTRY_TICKS, self.entry.entries)
-        return SAVED_BY_BYTECODE * (calls * each - EXIT_COST * self.entry.exits)
+        return SAVED * (calls * each - EXIT_COST * self.entry.exits)
 
     @property
     def gained(self) -> float:
-        """How many bytecodes the interpreter was spared, about: a round is taken to be as those that were recorded, the last one
+        """What the interpreter was spared, about, in the unit of tracing/weights.py: a round is taken to be as those that were recorded, the last one
         goes as far as its exit. Calls out of native code are dearer than what the interpreter's specialised bytecodes do.
         An exit that has to make frames costs by these. Infinite where rounds are not counted."""
         if self.ticks is None or self.translation is None or self.entry is None or self.site is None:
@@ -265,13 +265,13 @@ class Upgrade:
 
 
 ENTRY_COST = 60
-"""What it costs to get into a loop's native code and out of it again, in bytecodes of the interpreter, and what the rounds cost there."""
-SAVED_BY_BYTECODE = 10e-9
-"""Seconds that native code saves with each bytecode, about."""
+"""What it costs to get into a loop's native code and out of it again, in the unit of tracing/weights.py, and what the rounds cost there."""
+SAVED = 10e-9
+"""Seconds that the unit stands for on machines that are not fast."""
 QUICK_BYTECODE = 5e-9
 """Seconds that quick code takes for a bytecode, about."""
 DOOR_COST = 8
-"""What it costs more to call native code than the interpreter's own, in bytecodes."""
+"""What it costs more to call native code than the interpreter's own."""
 EXIT_COST = 40
 """What it costs to make frames and let the interpreter go on with them."""
 UNFINISHED = 0.25
@@ -337,8 +337,8 @@ class LoopSite:
                     self.seen[code, offset] += times * calls // first[code]
 
     def round_length(self, translation: Translation) -> float:
-        """Bytecodes that native code does from one backward jump to the next, as recorded; calls out of it, which are dearer than what
-        the interpreter's specialised bytecodes do, count against them. Where the code has loops inside, only those in them do:
+        """What native code spares from one backward jump to the next, as recorded; calls out of it, which are dearer than what
+        the interpreter's specialised bytecodes do, count against it. Where the code has loops inside, only those in them do:
         recordings tell what rounds consist of, not how many of them an inner loop does."""
         turns = sum(self.seen[key] for key in translation.covered if key in self.seen and goes_back(*key))
         if not turns:
@@ -348,8 +348,11 @@ class LoopSite:
         inner = {offset for other in info.loops.values() if other < body for offset in other}
         costs = translation.calls_out
         counted = [key for key in costs if not inner or key[0] is not self.code or key[1] in inner]
-        done = sum(self.seen[key] for key in translation.done_natively() if key in self.seen)
-        return (done - sum(self.seen[key] * costs[key] for key in counted)) / turns
+        return (self.spared(translation.done_natively()) - sum(self.seen[key] * costs[key] for key in counted)) / turns
+
+    def spared(self, weights: Mapping[tuple[CodeType, int], float]) -> float:
+        """What these bytecodes come to, each as often as it was recorded."""
+        return sum(self.seen[key] * weight for key, weight in weights.items() if key in self.seen)
 
     @property
     def calls(self) -> int:
@@ -358,16 +361,15 @@ class LoopSite:
 
     def call_length(self, translation: Translation) -> float:
         """The same for a call."""
-        return sum(self.seen[key] for key in translation.done_natively() if key in self.seen) / max(self.calls, 1)
+        return self.spared(translation.done_natively()) / max(self.calls, 1)
 
     def call_saves(self, translation: Translation) -> float:
-        """How many bytecodes the interpreter is spared, about, where a call of the function is done natively, as those that were
-        recorded: what is inside is faster, getting in and calling out are dearer. Infinite where none was recorded."""
+        """What is spared, about, where a call of the function is done natively, as those that were recorded: what is inside is
+        faster, getting in and calling out are dearer. Infinite where none was recorded."""
         if not self.calls:
             return inf
         opened = sum(self.seen[key] * cost for key, cost in translation.calls_out.items())
-        done = sum(self.seen[key] for key in translation.covered if key in self.seen)
-        return (done - opened) / self.calls - DOOR_COST
+        return (self.spared(translation.covered) - opened) / self.calls - DOOR_COST
 
     @property
     def line(self) -> int:

@@ -156,8 +156,8 @@ class State:
     branch: tuple[CodeType, int, bool] | None = None
     """Of a way never taken while recording: code, bytecode offset and whether it is the jump's target. What a recording
     behind the exit cannot see."""
-    work: int = 0
-    """Bytecodes that native code has done in the current round of the door's loop when it leaves here, about."""
+    work: float = 0.0
+    """What native code has spared in the current round of the door's loop when it leaves here, about, in the unit of tracing/weights.py."""
 
     def map(self, fn: Callable[[Value], Value]) -> State:
         return State(

@@ -403,12 +403,12 @@ def test_what_is_done_by_the_interpreter_is_nothing_gained() -> None:
     site = LoopSite(code, head)
     site.seen.update({(code, ins.offset): 10 if ins.offset in body else 30 for ins in info.instructions})
     rounds = Translation(Graph("rounds"), [], [], {code})
-    rounds.covered = {(code, ins.offset) for ins in info.instructions if ins.offset in body}
-    assert site.round_length(rounds) == len(rounds.covered)
+    rounds.covered = {(code, ins.offset): 0.5 for ins in info.instructions if ins.offset in body}
+    assert site.round_length(rounds) == len(rounds.covered) / 2
     call = min(offset for _, offset in rounds.covered if info.at(offset).op.startswith("CALL"))
     rounds.calls_out = {(code, call): 12}
-    assert site.round_length(rounds) == len(rounds.covered) - 12
-    target = DirectTarget(levels, (object,), Signature("", "o"), covered=frozenset((code, ins.offset) for ins in info.instructions))
+    assert site.round_length(rounds) == len(rounds.covered) / 2 - 12
+    target = DirectTarget(levels, (object,), Signature("", "o"), covered={(code, ins.offset): 1.0 for ins in info.instructions})
     target.targets = [target]
     rounds.targets = [target]
     assert site.round_length(rounds) == sum(site.seen.values()) / 10 - 12

@@ -21,7 +21,7 @@ observations for the same places and every compile sees all of them.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from types import CodeType, FunctionType, GeneratorType
 from typing import Any
 
@@ -71,6 +71,7 @@ from .values import (
     local_owner,
     owned_parts,
 )
+from .weights import spared
 
 SAFE_TO_DROP: frozenset[type] = frozenset(
     {int, float, bool, str, bytes, complex, type(None), range, type(iter(range(0))), type(len), slice, type(...)}
@@ -196,7 +197,7 @@ class DirectTarget:
     signature: Signature
     size: int = 0
     """Bytecodes that were translated for it,"""
-    covered: Set[tuple[CodeType, int]] = frozenset()
+    covered: Mapping[tuple[CodeType, int], float] = field(default_factory=dict)
     """these,"""
     targets: Sequence[DirectTarget] = ()
     """and the functions that it calls directly."""
@@ -279,16 +280,16 @@ class Translation:
     """How joins were widened: the next compile of the same place may begin with them, and needs fewer restarts."""
     assigns: list[tuple[dict[str, Any], str]] = field(default_factory=list)
     """Names that the region assigns without telling the watchers of their namespace."""
-    ends: dict[int, int] = field(default_factory=dict)
-    """Offsets of the door's bytecodes that are not covered, and how many come before each."""
+    ends: dict[int, float] = field(default_factory=dict)
+    """Offsets of the door's bytecodes that are not covered, and what is spared before each."""
     calls_out: Mapping[tuple[CodeType, int], int] = field(default_factory=dict)
     """Bytecodes that call out (each makes frames true first and is no faster than in the interpreter), and what that costs."""
-    covered: Set[tuple[CodeType, int]] = frozenset()
-    """Bytecodes that it does itself. What is called directly comes to that."""
+    covered: Mapping[tuple[CodeType, int], float] = field(default_factory=dict)
+    """Bytecodes that it does itself, and what is spared with each (see `weights`). What is called directly comes to that."""
 
-    def done_natively(self) -> set[tuple[CodeType, int]]:
+    def done_natively(self) -> dict[tuple[CodeType, int], float]:
         """All bytecodes that are done where this is run, those of functions that are called directly included."""
-        done, targets = set(self.covered), list(self.targets)
+        done, targets = dict(self.covered), list(self.targets)
         for target in targets:
             done |= target.covered
             targets += [other for other in target.targets if other not in targets]
@@ -340,7 +341,7 @@ class Raising:
     """What the frames and stacks held that they have ended; their tracebacks would go on holding it."""
     spoiled: bool = False
     """Whether something was done that cannot be done again."""
-    length: int = 0
+    length: float = 0.0
     lent: bool = False
     """Whether some slot may have borrowed from what waits."""
     exits: dict[str, State] = field(default_factory=dict)
@@ -356,7 +357,7 @@ class Version:
     context: Context
     frames: list[Frame]
     offset: int
-    length: int
+    length: float
 
 
 @dataclass
@@ -377,7 +378,7 @@ class Pending:
     """Whether this is the same bytecode once more, with more known: not a place to meet others."""
     splits: int = 0
     """How often a bytecode was done again on the way here from the last join."""
-    length: int = 0
+    length: float = 0.0
     linked: Value | None = None
     raising: Raising | None = None
 
@@ -415,8 +416,8 @@ class Translator:
         self.block: Block | None = None
         self.pc = 0
         self.splits = 0
-        self.length = 0
-        """Bytecodes since the head of the door's loop on the way here; calls out of native code count against it."""
+        self.length = 0.0
+        """What is spared since the head of the door's loop on the way here; calls out of native code count against it."""
         self.ins: Ins | None = None
         self.effect = False
         self.before: list[AV] = []
@@ -424,7 +425,9 @@ class Translator:
         self.bytecodes = 0
         self.kwnames: tuple[str, ...] | None = None
         self.calls_out: dict[tuple[CodeType, int], int] = {}
-        self.covered: set[tuple[CodeType, int]] = set()
+        self.covered: dict[tuple[CodeType, int], float] = {}
+        self.calls_c = False
+        """Whether the current bytecode calls a C function."""
         self.ends: dict[int, int] = {}
         self.resume: tuple[Block, int, State] | None = None
         self.raising: Raising | None = None
@@ -479,6 +482,7 @@ class Translator:
             else:
                 return self.constant(folded, info.result) if info.result else args[0]
         if info.writes:
+            self.calls_c |= name.startswith("call.")
             if self.consumer is not None and name != "poll":
                 self.call_it()
             if self.raising is not None and not self.wrote and (info.writes - {"alloc", "ref"} or name in ("obj.drop", "obj.incref")):
@@ -1505,13 +1509,17 @@ class Translator:
         self.before = list(self.frame.stack)
         self.pc = ins.next
         self.bytecodes += 1
-        self.length += 1
-        handler, place = HANDLERS.get(ins.op), (self.frame.code, ins.offset)
+        self.calls_c = False
+        expected = spared(ins.op, False, False)
+        self.length += expected
+        handler, place, depth = HANDLERS.get(ins.op), (self.frame.code, ins.offset), len(self.frames)
         try:
             if handler is None:
                 raise Leave(refusal(ins.op), ins.op)
             handler(self, ins)
-            self.covered.add(place)
+            gained = spared(ins.op, self.calls_c, len(self.frames) > depth)
+            self.covered[place] = min(gained, self.covered.get(place, gained))
+            self.length += gained - expected
             if ins.op.startswith(ASSIGNS):
                 self.resume = None
             if self.linked is not None and self.block is not None:
