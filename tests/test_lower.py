@@ -261,7 +261,7 @@ def test_values_of_known_type(name: str, kind: type) -> None:
     agree(maker, [(id(o),) for o in OBJECTS if type(o) is kind])
 
 
-@pytest.mark.parametrize("name", ["obj.unbox_int", "obj.unbox_float", "obj.unbox_bool"])
+@pytest.mark.parametrize("name", ["obj.unbox_int", "obj.unbox_float", "obj.unbox_bool", "obj.unbox_number"])
 def test_unboxing(name: str) -> None:
     maker = Maker()
     maker.exit(maker.emit(name, maker.input("o")))

@@ -46,6 +46,7 @@ CLOSED_NUMBERS = frozenset({int, float, bool})
 CLOSED_TYPES = frozenset({int, float, bool, str, bytes, complex, type(None)})
 SEQUENCES = frozenset({list, tuple, str, bytes})
 SEQUENCE_OPERATORS = frozenset({"+", "*", "%"})
+FLOAT_SYMBOLS = frozenset({"+", "-", "*", "/", "//", "%"})
 DBL_MIN = 2.2250738585072014e-308
 
 
@@ -72,8 +73,10 @@ def binary_op(t: Translator, ins: Ins) -> None:
     left, right = t.peek(2), t.peek(1)
     inplace = symbol.endswith("=")
     symbol = symbol.rstrip("=")
-    if mixed_numbers(t, left, right):
-        generic_binary(t, symbol, inplace, left, right)
+    mixed = mixed_numbers(t, left, right)
+    if mixed:
+        if not mixed_arithmetic(t, symbol, left, right, mixed):
+            generic_binary(t, symbol, inplace, left, right)
         return
     a, b = t.number(left, t.expected(0)), t.number(right, t.expected(1))
     if a is not None and b is not None:
@@ -123,6 +126,52 @@ def mixed_numbers(t: Translator, left: AV, right: AV) -> tuple[set[type], ...]:
     if not all(some and some <= CLOSED_NUMBERS for some in plain) or max(map(len, plain)) < 2:
         return ()
     return tuple(plain)
+
+
+def mixed_arithmetic(t: Translator, symbol: str, left: AV, right: AV, kinds: tuple[set[type], ...]) -> bool:
+    """With floats, where at least one operand is always one; False where nobody can say that."""
+    floats = any(some == {float} for some in kinds)
+    if symbol not in FLOAT_SYMBOLS or not (floats or symbol == "/" or t.expected_results() == {float}):
+        return False
+    numbers = as_floats(t, left, right, kinds)
+    if numbers is None:
+        return False
+    if not floats and symbol != "/":
+        is_float = [t.emit("obj.type_is", av.value, imm=(float,)) for av in (left, right) if isinstance(av, Obj)]
+        t.guard(t.emit("bool.or", *is_float))
+    result = float_arithmetic(t, symbol, *numbers)
+    assert result is not None
+    replace_operands(t, left, right, Num(result))
+    return True
+
+
+def as_floats(t: Translator, left: AV, right: AV, kinds: tuple[set[type], ...]) -> tuple[Num, Num] | None:
+    """Operands that are ints or floats as floats that are equal to them."""
+    if not all(some <= {int, float} for some in kinds) or any(t.big(t.expected(k)) for k in (0, 1)):
+        return None
+    found = []
+    for av, some in zip((left, right), kinds, strict=True):
+        if isinstance(av, Obj) and t.type_of(av) is None and len(some) > 1:
+            found.append(Num(t.emit("obj.unbox_number", av.value)))
+            continue
+        number = t.number(av, set(some))
+        if number is None:
+            return None
+        if number.repr != "f":
+            t.guard(t.emit("int.exact_double", number.value))
+        found.append(Num(as_float(t, number)))
+    return found[0], found[1]
+
+
+def replace_operands(t: Translator, left: AV, right: AV, result: AV) -> None:
+    """Take both off the stack, which end quietly whichever kind of number they are, and put the result there."""
+    gone = [Obj(av.value, float, av.owner) if isinstance(av, Obj) else av for av in (left, right)]
+    t.drop_check(*gone)
+    t.pop()
+    t.pop()
+    t.drop(gone[1])
+    t.drop(gone[0])
+    t.push(result)
 
 
 def check_number(t: Translator, av: AV, kinds: set[type]) -> None:
@@ -378,7 +427,7 @@ def arithmetic(t: Translator, symbol: str, a: Num, b: Num) -> Value | None:
 
 
 def float_arithmetic(t: Translator, symbol: str, a: Num, b: Num) -> Value | None:
-    if symbol not in ("+", "-", "*", "/", "//", "%", "**"):
+    if symbol not in FLOAT_SYMBOLS and symbol != "**":
         return None
     x, y = as_float(t, a), as_float(t, b)
     if symbol in PLAIN:
@@ -411,6 +460,10 @@ def compare_op(t: Translator, ins: Ins) -> None:
     left, right = t.peek(2), t.peek(1)
     mixed = mixed_numbers(t, left, right)
     if mixed:
+        numbers = as_floats(t, left, right, mixed)
+        if numbers is not None:
+            replace_operands(t, left, right, Num(compare(t, symbol, *numbers)))
+            return
         for av, there in zip((left, right), mixed, strict=True):
             check_number(t, av, there)
         closed(t, "PyObject_RichCompare", [left, right], (COMPARE_NUMBER[symbol],), npop=2, result_type=bool)

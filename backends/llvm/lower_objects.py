@@ -47,10 +47,14 @@ def type_equals(e: Emitter, o: str, expected: str) -> str:
 
 def exact_type(e: Emitter, op: Op, o: str, expected: type) -> None:
     """Leave unless o is not NULL and exactly of the type."""
+    not_null(e, op, o)
+    e.guard(type_equals(e, o, e.object(expected)), op.state)
+
+
+def not_null(e: Emitter, op: Op, o: str) -> None:
     producer = getattr(op.args[0].producer, "name", "")
     if producer not in NONNULL:
         e.leave_if(e.let(f"icmp eq ptr {o}, null"), op.state)
-    e.guard(type_equals(e, o, e.object(expected)), op.state)
 
 
 @lowering("obj.type_is")
@@ -151,6 +155,19 @@ fail:
 def unbox_float(e: Emitter, op: Op, o: str) -> str:
     exact_type(e, op, o, float)
     return e.load("double", o, LAYOUT.FLOAT_VALUE, "float")
+
+
+@lowering("obj.unbox_number")
+def unbox_number(e: Emitter, op: Op, o: str) -> str:
+    not_null(e, op, o)
+    is_float = type_equals(e, o, e.object(float))
+    # What is no float may be smaller than one: another is read in its place.
+    floating = e.load("double", e.let(f"select i1 {is_float}, ptr {o}, ptr {e.object(0.0)}"), LAYOUT.FLOAT_VALUE, "float")
+    with e.when(e.let(f"xor i1 {is_float}, true")) as arm:
+        number = int_text(e, op, o, exact_type)
+        e.guard(e.let(f"icmp ule i64 {e.let(f'add i64 {number}, {1 << 53}')}, {1 << 54}"), op.state)
+        exact = e.let(f"sitofp i64 {number} to double")
+    return arm.phi("double", exact, floating)
 
 
 @lowering("obj.float_value")

@@ -100,6 +100,16 @@ def unbox_float(m: Any, o: int) -> float:
     return float(memory.object_at(o))
 
 
+@op("obj.unbox_number", "o", "f", guard=True)
+def unbox_number(m: Any, o: int) -> float:
+    """The value of an exact float, or of an exact int as the float that it equals; leaves where o is neither or NULL, or the int
+    is beyond 2**53."""
+    kind = memory.read64(o + LAYOUT.OB_TYPE) if o else 0
+    if kind != id(float) and (kind != id(int) or abs(memory.object_at(o)) > 1 << 53):
+        raise GuardFailed
+    return float(memory.object_at(o))
+
+
 @op("obj.float_value", "o", "f")
 def float_value(m: Any, o: int) -> float:
     """The value of what is known to be an exact float. Boxes are written to in place only while nobody can look at them as

@@ -312,6 +312,15 @@ def unbox(op: Op) -> Answer:
     return make_constant(repr_, obj) if obj == obj else None
 
 
+def unbox_number(op: Op) -> Answer:
+    inner, obj = op.args[0].producer, known_object(op.args[0])
+    if isinstance(inner, Op) and inner.name == "obj.box_float":
+        return inner.args[0]
+    if type(obj) is float and obj == obj or type(obj) is int and abs(obj) <= 1 << 53:
+        return make_constant("f", float(obj))
+    return None
+
+
 def tuple_len(op: Op) -> Answer:
     inner = op.args[0].producer
     if isinstance(inner, Op) and inner.name == "tuple.new":
@@ -384,6 +393,7 @@ RULES: dict[str, Callable[[Op], Answer]] = {
     "obj.outlives": ends,
     "obj.unbox_int": unbox,
     "obj.unbox_float": unbox,
+    "obj.unbox_number": unbox_number,
     "obj.unbox_bool": unbox,
     "tuple.len": tuple_len,
     "tuple.get": tuple_get,

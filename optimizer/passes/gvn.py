@@ -29,8 +29,12 @@ from .fold import NOT_CONSTANT, UNBOXES, constant, fixed_type, make_constant
 from .rewrite import Replacements, prune, take_edge
 
 LOADS = frozenset({"list", "item", "field", "frame", "attr", "shape", "any"})
-KNOWN_TYPE = {"obj.unbox_float": "obj.float_value", "obj.unbox_int": "obj.int_value"}
-"""What unboxing becomes where the type is known."""
+KNOWN_TYPE: dict[str, tuple[type, str]] = {
+    "obj.unbox_float": (float, "obj.float_value"),
+    "obj.unbox_number": (float, "obj.float_value"),
+    "obj.unbox_int": (int, "obj.int_value"),
+}
+"""What unboxing becomes where the type is known to be this one."""
 ITEM = frozenset({"list", "item"})
 ATTRIBUTE = frozenset({"attr"})
 MEMORY_LIMIT = 256
@@ -197,7 +201,7 @@ class Numbering:
             if op.name in UNBOXES:
                 self.define(self.types, op.args[0], UNBOXES[op.name][0])
                 if op.name in KNOWN_TYPE:
-                    self.define(self.table, (KNOWN_TYPE[op.name], *key[1:]), op.result)
+                    self.define(self.table, (KNOWN_TYPE[op.name][1], *key[1:]), op.result)
             return None
         reads = loaded(op)
         if reads:
@@ -225,10 +229,10 @@ class Numbering:
             return self.boolean(kind is op.imm[0])
         if op.name in ("obj.drop_is_safe", "obj.outlives"):
             return self.boolean(True) if kind in HARMLESS else None
-        if op.name in KNOWN_TYPE and UNBOXES[op.name][0] is kind:
+        if op.name in KNOWN_TYPE and KNOWN_TYPE[op.name][0] is kind:
             if op.args[0] in self.numbers:
                 return self.numbers[op.args[0]]
-            op.info = OPS[KNOWN_TYPE[op.name]]
+            op.info = OPS[KNOWN_TYPE[op.name][1]]
             if not op.info.guard:
                 op.state = None
             self.changes += 1

@@ -27,7 +27,7 @@ MOVABLE = frozenset(
     {
         "const.i", "const.f", "const.b", "const.o", "obj.is_null", "obj.is",
         "int.lt", "int.le", "int.gt", "int.ge", "int.eq", "int.ne", "int.below", "int.add", "int.sub", "int.select", "int.add_fits", "int.sub_fits",
-        "guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool",
+        "guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool", "obj.unbox_number",
     }
 )  # fmt: skip
 """Operations that can be done anywhere: they trap on nothing. (What fits in the loop may wrap before it.)"""
@@ -38,7 +38,7 @@ ATTRIBUTES = frozenset({"values.valid", "values.alone", "values.get", "slot.get"
 PLACES = frozenset({"values.get", "slot.get"})
 EVERYWHERE = -1
 """The place at which functions put attributes that are called directly."""
-WORTH = frozenset({"guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool", *HOLDERS, *PLACES})
+WORTH = frozenset({"guard", "obj.unbox_int", "obj.unbox_float", "obj.unbox_bool", "obj.unbox_number", *HOLDERS, *PLACES})
 """What LLVM would not move; the others only go along with these."""
 NUMBERS = (int, float)
 

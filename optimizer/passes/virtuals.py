@@ -34,7 +34,10 @@ MOST_ROUNDS = 8
 PUTS = {"values.put": "", "slot.put": "", "values.put_float": "obj.box_float", "values.put_int": "obj.box_int"}
 PUTS |= {"slot.put_float": "obj.box_float", "slot.put_int": "obj.box_int"}
 BOX_USES = ENDS | {"obj.incref", "obj.drop", "obj.is_null"}
-BOXES = {"obj.box_int": ("obj.unbox_int", "obj.int_value"), "obj.box_float": ("obj.unbox_float", "obj.float_value")}
+BOXES = {
+    "obj.box_int": ("obj.unbox_int", "obj.int_value"),
+    "obj.box_float": ("obj.unbox_float", "obj.unbox_number", "obj.float_value"),
+}
 
 Attributes = dict[int, Value]
 """What an instance has, oldest first: by the number of the place, or (attributes with slots) minus the offset."""
