@@ -496,6 +496,12 @@ class Compiler:
         )
         region.target = target
         self.link(region, graph, direct, found, options or self.options)
+        if self.options.backend == "llvm":
+            # Each of the program's garbage collections would walk over all that.
+            for one in (graph, translation.graph):
+                one.clear()
+            for state in descriptors:
+                state.forget_slots()
         return region
 
     def optimise(self, graph: Graph) -> None:

@@ -107,6 +107,10 @@ class Slot:
             yield from part.each_value()
 
 
+_NO_LOCALS: dict[int, Slot] = {}
+_NO_STACK: list[Slot] = []
+
+
 @dataclass(eq=False)
 class FrameRec:
     """One frame of a state. `offset` is the instruction to run next there (of an outer frame: the one after its
@@ -170,6 +174,12 @@ class State:
             self.branch,
             self.work,
         )
+
+    def forget_slots(self) -> None:
+        """Give up what says how to fill frames, when a descriptor has been made of it."""
+        self.result = None
+        for frame in self.frames:
+            frame.locals, frame.stack = _NO_LOCALS, _NO_STACK
 
     def values(self) -> list[Value]:
         """The distinct values named, in a fixed order: their positions are their exit-buffer indices."""
@@ -255,6 +265,8 @@ class Graph:
         immediates of operations until the next garbage collection."""
         for block in self.blocks:
             for op in block.ops:
+                if op.result is not None:
+                    op.result.producer = None
                 op.args, op.imm, op.result, op.state = [], (), None, None
             block.params, block.ops, block.edges, block.cond, block.state = [], [], [], None, None
         self.blocks = []

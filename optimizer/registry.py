@@ -20,6 +20,7 @@ immediates; a failing guard raises GuardFailed, and nothing may have happened by
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from ..records import dataclass
@@ -64,6 +65,11 @@ class OpInfo:
 OPS: dict[str, OpInfo] = {}
 
 
+@cache
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 def op(
     name: str,
     operands: str = "",
@@ -86,8 +92,8 @@ def op(
             operands,
             result,
             fn,
-            frozenset(reads.split()),
-            frozenset(writes.split()),
+            _names(reads),
+            _names(writes),
             guard,
             tuple(imm.split()),
             consumes,

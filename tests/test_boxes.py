@@ -78,6 +78,15 @@ PROGRAMS: dict[str, str] = {
             pairs = [(k, k * 0.5 - 2) if k % 2 else (k * 0.75, k - 4) for k in range(n)]
             return sums(pairs), sums(pairs + [(3, 4), (1 << 60, 2.0), (2.5, 1 << 70), (7, 2), (True, 0.5), (5, 0), (0.5, 0)] + pairs)
         """,
+    "a counter and what is a float once": """
+        def sums(items):
+            total = 0
+            for k, x in enumerate(items):
+                total += k * x + (k - x) / 4
+            return total
+        def work(n):
+            return sums([k * 0.5 if k else 3 for k in range(n)]), sums([k if k % 2 else 0.25 for k in range(n)])
+        """,
     "comparisons of ints and floats": """
         def order(items, limit):
             return [(x < limit, x >= limit, x == limit, limit != x, limit <= x) for x in items]

@@ -137,8 +137,11 @@ def mixed_arithmetic(t: Translator, symbol: str, left: AV, right: AV, kinds: tup
     if numbers is None:
         return False
     if not floats and symbol != "/":
-        is_float = [t.emit("obj.type_is", av.value, imm=(float,)) for av in (left, right) if isinstance(av, Obj)]
-        t.guard(t.emit("bool.or", *is_float))
+        one_is = t.const_b(False)
+        for av in (left, right):
+            if isinstance(av, Obj):
+                one_is = t.emit("bool.or", one_is, t.emit("obj.type_is", av.value, imm=(float,)))
+        t.guard(one_is)
     result = float_arithmetic(t, symbol, *numbers)
     assert result is not None
     replace_operands(t, left, right, Num(result))
