@@ -266,7 +266,7 @@ class Graph:
         for block in self.blocks:
             for op in block.ops:
                 if op.result is not None:
-                    op.result.producer = None
+                    del op.result.producer
                 op.args, op.imm, op.result, op.state = [], (), None, None
             block.params, block.ops, block.edges, block.cond, block.state = [], [], [], None, None
         self.blocks = []

@@ -428,7 +428,7 @@ class Translator:
         self.covered: dict[tuple[CodeType, int], float] = {}
         self.calls_c = False
         """Whether the current bytecode calls a C function."""
-        self.ends: dict[int, int] = {}
+        self.ends: dict[int, float] = {}
         self.resume: tuple[Block, int, State] | None = None
         self.raising: Raising | None = None
         """What is known of the exceptions that are being handled and have not been made."""
