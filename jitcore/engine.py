@@ -1048,6 +1048,7 @@ class Engine:
         for region in list(site.regions):
             self._uninstall(region, "retired")
         self._give_up(site, "not_profitable", f"{entries} calls, {-saved / max(entries, 1):.0f} bytecodes lost in each")
+        self._again(site, 1)
         return True
 
     def _upgrade(self, region: Region, alone: bool) -> None:

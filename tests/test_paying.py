@@ -375,6 +375,10 @@ def test_a_function_that_mostly_gets_other_types_is_taken_out() -> None:
         assert deque(map(polynomial, [0.5] * 120_000), maxlen=1)[0] == polynomial(0.5)
         assert reason_of(engine, polynomial) == ("not_profitable", False)
         assert reason_of(engine, two_ways) == ("", True)
+        assert engine.runtime is not None
+        before = engine.runtime.counters()["starts"]
+        assert deque(map(polynomial, [0.5] * 1000), maxlen=1)
+        assert engine.runtime.counters()["starts"] - before < 100
 
 
 def polynomial(x: float) -> float:
