@@ -702,7 +702,7 @@ class Engine:
         inner, threshold = info.real(site.offset), self._options_of(site.code).threshold
         best, size = None, 0
         for ins in info.instructions:
-            body = info.loop_body(ins.target) if ins.op.startswith("JUMP_BACKWARD") else ()
+            body = info.loop_body(ins.target) if ins.goes_back else ()
             if len(body) <= size or inner not in body or info.real(ins.target) == inner or (id(code), ins.target) in self.sites:
                 continue
             turned = self.counts.get((id(code), ins.target), 0) + threshold - self.runtime.events_left(code, ins.target)
@@ -1041,7 +1041,8 @@ class Engine:
         mismatches = sum(region.entry.mismatches for region in site.regions)
         saved = sum(region.saved_by_calls(passing) for region in site.regions)
         saved -= PASSING_COST * passed + CALL_MISMATCH_COST * mismatches
-        entries, exits = (sum(getattr(region.entry, what) for region in site.regions) for what in ("entries", "exits"))
+        entries = sum(region.entry.entries for region in site.regions)
+        exits = sum(region.entry.exits for region in site.regions)
         told = exits + mismatches >= FEW_EXITS or entries >= MANY_CALLS
         if saved >= 0 or not told or id(site.code) in self.registered:
             return False

@@ -234,7 +234,7 @@ class Region:
 
 def goes_back(code: CodeType, offset: int) -> bool:
     """Whether the bytecode goes back to the head of a loop."""
-    return code_info(code).at(offset).op.startswith("JUMP_BACKWARD")
+    return code_info(code).at(offset).goes_back
 
 
 def frames_made(state: State) -> int:

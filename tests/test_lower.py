@@ -1038,12 +1038,23 @@ def test_dicts_and_sets_that_end_quietly(effort: str) -> None:
     assert reference() is None
 
 
-@pytest.mark.parametrize("effort", EFFORTS)
-def test_bound_methods_that_end_quietly(effort: str) -> None:
+def questions_of_ends(effort: str) -> Callable[[int], list[list[bool]]]:
+    """What native code and the evaluator say about the object at an address: whether it ends quietly alone, and with others."""
     maker = Maker()
     one = maker.input("o")
     maker.exit(maker.emit("obj.ends_safely", one), maker.emit("obj.drop_is_safe", one))
     native = Native(maker.graph, effort)
+
+    def ask(address: int) -> list[list[bool]]:
+        maker.set(address)
+        return [run()[1] for run in (native.run, lambda: interpret(maker.graph))]
+
+    return ask
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_bound_methods_that_end_quietly(effort: str) -> None:
+    ask = questions_of_ends(effort)
     seen: list[Any] = [[].append, types.MethodType(keep, [1])]
     references = [weakref.ref(method) for method in seen]
     methods = [[].append, {1: [2]}.get, "x".join, types.MethodType(keep, [1]), [Counted()].append, types.MethodType(keep, Counted()), *seen]
@@ -1051,9 +1062,7 @@ def test_bound_methods_that_end_quietly(effort: str) -> None:
     expected = [[True, True]] * 3 + [[True, False]] + [[False, False]] * 4
     while methods:
         method = methods.pop()  # the only reference
-        maker.set(id(method))
-        answers = [run()[1] for run in (native.run, lambda: interpret(maker.graph))]
-        assert answers == [expected[len(methods)]] * 2, method
+        assert ask(id(method)) == [expected[len(methods)]] * 2, method
     assert all(reference() is None for reference in references)
 
 
@@ -1098,17 +1107,12 @@ def enclosing() -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_functions_and_cells_that_end_quietly(effort: str) -> None:
-    maker = Maker()
-    one = maker.input("o")
-    maker.exit(maker.emit("obj.ends_safely", one), maker.emit("obj.drop_is_safe", one))
-    native = Native(maker.graph, effort)
+    ask = questions_of_ends(effort)
     ones = list(enclosing())
     while ones:
         found, now = ones.pop()
-        maker.set(id(found))
-        answers = [run()[1] for run in (native.run, lambda: interpret(maker.graph))]
         together = now and type(found) is types.CellType and len(ones) != 7
-        assert answers == [[now, together]] * 2, (len(ones), found)
+        assert ask(id(found)) == [[now, together]] * 2, (len(ones), found)
 
 
 def shared_ones() -> list[tuple[Any, bool, bool]]:

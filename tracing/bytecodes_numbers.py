@@ -82,12 +82,7 @@ def binary_op(t: Translator, ins: Ins) -> None:
     if a is not None and b is not None:
         result = arithmetic(t, symbol, a, b)
         if result is not None:
-            t.drop_check(left, right)
-            t.pop()
-            t.pop()
-            t.drop(right)
-            t.drop(left)
-            t.push(Num(result))
+            replace_operands(t, left, right, result)
             return
     if special_methods.operator(t, ins, symbol, inplace):
         return
@@ -137,14 +132,10 @@ def mixed_arithmetic(t: Translator, symbol: str, left: AV, right: AV, kinds: tup
     if numbers is None:
         return False
     if not floats and symbol != "/":
-        one_is = t.const_b(False)
-        for av in (left, right):
-            if isinstance(av, Obj):
-                one_is = t.emit("bool.or", one_is, t.emit("obj.type_is", av.value, imm=(float,)))
-        t.guard(one_is)
+        guard_any(t, [t.emit("obj.type_is", av.value, imm=(float,)) for av in (left, right) if isinstance(av, Obj)])
     result = float_arithmetic(t, symbol, *numbers)
     assert result is not None
-    replace_operands(t, left, right, Num(result))
+    replace_operands(t, as_quiet(left), as_quiet(right), result)
     return True
 
 
@@ -166,15 +157,19 @@ def as_floats(t: Translator, left: AV, right: AV, kinds: tuple[set[type], ...]) 
     return found[0], found[1]
 
 
-def replace_operands(t: Translator, left: AV, right: AV, result: AV) -> None:
-    """Take both off the stack, which end quietly whichever kind of number they are, and put the result there."""
-    gone = [Obj(av.value, float, av.owner) if isinstance(av, Obj) else av for av in (left, right)]
-    t.drop_check(*gone)
+def as_quiet(av: AV) -> AV:
+    """An operand that is an int or a float, for being let go of: either ends quietly."""
+    return Obj(av.value, float, av.owner) if isinstance(av, Obj) else av
+
+
+def replace_operands(t: Translator, left: AV, right: AV, result: Value) -> None:
+    """Take both off the stack and put an unboxed result there."""
+    t.drop_check(left, right)
     t.pop()
     t.pop()
-    t.drop(gone[1])
-    t.drop(gone[0])
-    t.push(result)
+    t.drop(right)
+    t.drop(left)
+    t.push(Num(result))
 
 
 def check_number(t: Translator, av: AV, kinds: set[type]) -> None:
@@ -185,9 +180,14 @@ def check_number(t: Translator, av: AV, kinds: set[type]) -> None:
     if len(kinds) == 1:
         t.ensure_type(av, *kinds)
         return
+    guard_any(t, [t.emit("obj.type_is", av.value, imm=(kind,)) for kind in sorted(kinds, key=qualname)])
+
+
+def guard_any(t: Translator, conditions: list[Value]) -> None:
+    """Leave unless one of them holds."""
     found = t.const_b(False)
-    for kind in sorted(kinds, key=qualname):
-        found = t.emit("bool.or", found, t.emit("obj.type_is", av.value, imm=(kind,)))
+    for condition in conditions:
+        found = t.emit("bool.or", found, condition)
     t.guard(found)
 
 
@@ -465,7 +465,7 @@ def compare_op(t: Translator, ins: Ins) -> None:
     if mixed:
         numbers = as_floats(t, left, right, mixed)
         if numbers is not None:
-            replace_operands(t, left, right, Num(compare(t, symbol, *numbers)))
+            replace_operands(t, as_quiet(left), as_quiet(right), compare(t, symbol, *numbers))
             return
         for av, there in zip((left, right), mixed, strict=True):
             check_number(t, av, there)
@@ -473,13 +473,7 @@ def compare_op(t: Translator, ins: Ins) -> None:
         return
     a, b = t.number(left, t.expected(0)), t.number(right, t.expected(1))
     if a is not None and b is not None:
-        result = compare(t, symbol, a, b)
-        t.drop_check(left, right)
-        t.pop()
-        t.pop()
-        t.drop(right)
-        t.drop(left)
-        t.push(Num(result))
+        replace_operands(t, left, right, compare(t, symbol, a, b))
         return
     if special_methods.comparison(t, ins, symbol, compare_coerces(ins)):
         return
@@ -490,12 +484,7 @@ def compare_op(t: Translator, ins: Ins) -> None:
     elif symbol in ("==", "!=") and all(k is not None and compares_by_identity(t, k) for k in kinds):
         # Neither has a say of its own: they are equal if they are the same.
         same = identical(t, left, right)
-        t.drop_check(left, right)
-        t.pop()
-        t.pop()
-        t.drop(right)
-        t.drop(left)
-        t.push(Num(same if symbol == "==" else t.emit("bool.not", same)))
+        replace_operands(t, left, right, same if symbol == "==" else t.emit("bool.not", same))
     elif compare_coerces(ins):
         t.begin_opaque()
         values, temps = t.operand_values([left, right])
@@ -530,12 +519,7 @@ def is_op(t: Translator, ins: Ins) -> None:
     result = identical(t, left, right)
     if ins.arg:
         result = t.emit("bool.not", result)
-    t.drop_check(left, right)
-    t.pop()
-    t.pop()
-    t.drop(right)
-    t.drop(left)
-    t.push(Num(result))
+    replace_operands(t, left, right, result)
 
 
 def identical(t: Translator, left: AV, right: AV) -> Value:

@@ -49,6 +49,11 @@ class Ins:
     line: int
     exhausted: int = -1
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether it is a jump back to the head of a loop."""
+        return self.op.startswith("JUMP_BACKWARD")
+
 
 @dataclass(frozen=True)
 class Handler:
@@ -217,7 +222,7 @@ class CodeInfo:
         exception handler is a loop like any other."""
         bodies: dict[int, set[int]] = {}
         for ins in self.instructions:
-            if ins.target >= 0 and ins.target <= ins.offset and ins.op.startswith("JUMP_BACKWARD"):
+            if ins.target >= 0 and ins.target <= ins.offset and ins.goes_back:
                 head = self.by_offset[ins.target].offset
                 body = bodies.setdefault(head, {head})
                 work = [ins.offset]

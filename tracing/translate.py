@@ -1296,7 +1296,7 @@ class Translator:
     def arrive(self, offset: int) -> None:
         """End the current block by jumping to the join at `offset`."""
         offset = self.frame.info.real(offset)
-        goes_round = self.ins is not None and self.ins.op.startswith("JUMP_BACKWARD")
+        goes_round = self.ins is not None and self.ins.goes_back
         self.ins = None
         self.effect = False
         self.normalise(offset)

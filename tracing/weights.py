@@ -2,10 +2,9 @@
 
 Whether native code is worth its entries is reckoned in one unit, what a usual bytecode takes, about 3.4 ns on the machine where it was
 measured: what getting in and out and calling out cost is given in it as well (`regions.ENTRY_COST`, `translate.CALL_COST` and others).
-Bytecodes differ by more than
-a factor of four. Adding ints takes the interpreter 7.5 ns, most of it for the objects, and next to nothing in registers; moving a
-variable to the stack takes it 1 to 2 ns; a call of a C function takes as long either way, and is most of what it is measured by.
-Taken as equal, code that does little but call C functions seemed worth a door and was slower behind it.
+Bytecodes differ by more than a factor of four. Adding ints takes the interpreter 7.5 ns, most of it for the objects, and next to nothing
+in registers; moving a variable to the stack takes it 1 to 2 ns; a call of a C function takes as long either way, and is most of what it
+is measured by. Taken as equal, code that does little but call C functions seemed worth a door and was slower behind it.
 """
 
 from __future__ import annotations
