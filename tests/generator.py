@@ -939,11 +939,16 @@ class Prepared:
         assert isinstance(log, list) and isinstance(inputs, list)
         inputs.clear()
         log.clear()
+        # Cycles (an exception in its own frame's locals) hold arguments until a collection, whose time is nobody's promise:
+        # it depends on how many objects live, in the whole process.
+        gc.collect()
+        gc.disable()
         try:
             self.namespace["main"]()  # type: ignore[operator]
         except Exception as error:
             log.append(f"main raised {type(error).__name__}: {error}")
-        # Cycles (an exception in its own frame's locals) hold arguments until a collection, whose time is nobody's promise.
+        finally:
+            gc.enable()
         gc.collect()
         # No loop here: what native code holds while it runs is its own business, afterwards it holds nothing.
         counts = map(sys.getrefcount, filter(is_counted, inputs))
