@@ -35,7 +35,7 @@ from typing import Any
 from ..abi import LAYOUT, instances, memory
 from ..abi.unbound import UNBOUND
 from ..optimizer.answers import NUMBERS
-from ..optimizer.ir import FrameRec, Graph, Slot, State, Value
+from ..optimizer.ir import SHARED, FrameRec, Graph, Slot, State, Value
 from .exit_buffer import WORDS, places
 from .exit_buffer import words as written
 
@@ -70,6 +70,8 @@ class Temp(IntEnum):
     ZIP = 17
     GENERATOR = 18
     INSTANCE = 19
+    CELL = 20
+    FUNCTION = 21
 
 
 WITH_PARTS = {
@@ -80,9 +82,11 @@ WITH_PARTS = {
     "zip": Temp.ZIP,
     "generator": Temp.GENERATOR,
     "instance": Temp.INSTANCE,
+    "cell": Temp.CELL,
+    "function": Temp.FUNCTION,
 }
 """Slots made of others: (temp, first part, number of parts, and the buffer index of a number, of a generator the offset, of an
-instance the address of its `shape`, or 0)."""
+instance the address of its `shape`, of a function its code, or 0)."""
 BOXES = {"i": Temp.BOX_INT, "f": Temp.BOX_FLOAT, "b": Temp.BOX_BOOL}
 
 
@@ -150,7 +154,7 @@ class Temps:
         object."""
         if slot.kind == "box":
             return slot.values[0]
-        if slot.kind == "instance":
+        if slot.kind in SHARED:
             return -1 - slot.index
         return id(slot) if slot.kind in ("range_iter", "range", *WITH_PARTS) else None
 
@@ -178,6 +182,9 @@ class Temps:
         number = self.index[slot.values[0]] if slot.values else slot.index
         if slot.kind == "instance":
             number = self.shape(slot)
+        if slot.kind == "function":
+            number = id(slot.obj)
+            self.keep.append(slot.obj)
         return (WITH_PARTS[slot.kind], start, len(slot.parts), number)
 
     def shape(self, slot: Slot) -> int:

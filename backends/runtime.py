@@ -26,11 +26,12 @@ from .. import observing
 from ..abi import LAYOUT, AbiError, arrays, instances, memory
 from ..abi.pending import blocked_signals
 from ..optimizer import answers
-from ..optimizer.ops import objects
+from ..optimizer.ops import collect, objects
 from .llvm import (
     cache,
     lowlevel,
     runtime_answers,
+    runtime_collect,
     runtime_dicts,
     runtime_doors,
     runtime_exits,
@@ -75,6 +76,11 @@ HELPERS: dict[str, NativeFunction] = {
     "set_has": runtime_dicts.set_has,
     "type_find": runtime_objects.type_find,
     "dict_put": runtime_dicts.put,
+    "make_room": runtime_collect.make_room,
+    "collected_list": runtime_collect.collected_list,
+    "collected_tuple": runtime_collect.collected_tuple,
+    "collected_call": runtime_collect.collected_call,
+    "collected_text": runtime_collect.collected_text,
     "link": runtime_links.link_frames,
     "unlink": runtime_links.unlink_frames,
     "take": runtime_objects.helper_take,
@@ -142,11 +148,14 @@ CELLS = {
     "log_top": S.LOG_TOP,
     "native_edges": S.N_NATIVE_EDGES,
     "put_off": S.PUT_OFF,
+    "collected": S.COLLECTED,
+    "collected_room": S.COLLECTED_ROOM,
     "never": S.NEVER,
 }
 ROUTINES = (
     *("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "find_key", "place_text", "place_int", "place_key"),
     *("set_part", "has_int", "has_text", "set_has", "type_find", "dict_put", "link", "unlink"),
+    *("make_room", "collected_list", "collected_tuple", "collected_call", "collected_text"),
 )
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {
@@ -291,6 +300,7 @@ def routine_sources() -> list[bytes]:
         lowlevel,
         runtime_state,
         runtime_answers,
+        runtime_collect,
         runtime_dicts,
         runtime_exits,
         runtime_generators,
@@ -301,6 +311,7 @@ def routine_sources() -> list[bytes]:
         runtime_watch,
         answers,
         arrays,
+        collect,
         instances,
         objects,
         observing,

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from .ir import Block, Op
 
-MAKES_OR_FAILS = frozenset({"dict.new", "instance.new", "call.closed", "call.closed_vector", "seq.slice", "list.slice", "list.take"})
+MAKES_OR_FAILS = frozenset(
+    {"dict.new", "instance.new", "cell.new", "function.new", "call.closed", "call.closed_vector", "seq.slice", "list.slice", "list.take"}
+    | {"collect.list", "collect.tuple", "collect.call", "collect.join"}
+)
 """Operations that give a new reference, or NULL with nothing done."""
 
 

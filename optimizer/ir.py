@@ -87,7 +87,9 @@ class Slot:
     three only: what it has is in its frame's record. maybe_box (values: a number, and a b that says whether there is one), maybe_steal
     and maybe_new are for locals that may be unbound (the reference is then to `UNBOUND`), and leave the slot empty where they are.
     instance: of the class `obj`, with the parts as its attributes, oldest first; `places` says of each where it is (the number of
-    the place in inline values, or minus the offset in the instance). Slots with the same `index` show the same instance.
+    the place in inline values, or minus the offset in the instance). cell: its part, if it has one, is what is in it. function: of the
+    code `obj`; the first part is its namespace, others are the cells of its closure. Of these three (SHARED) slots with the same `index`
+    show the same object.
     """
 
     kind: str
@@ -106,6 +108,9 @@ class Slot:
         for part in self.parts:
             yield from part.each_value()
 
+
+SHARED = ("instance", "cell", "function")
+"""Slots that show objects which several slots may show."""
 
 _NO_LOCALS: dict[int, Slot] = {}
 _NO_STACK: list[Slot] = []

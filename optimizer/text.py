@@ -29,13 +29,12 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 
 from . import ops as _ops  # noqa: F401  (fills the registry)
-from .ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
+from .ir import SHARED, Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
 from .registry import OPS
 
 SINGLETONS = {"None": None, "True": True, "False": False, "Ellipsis": ...}
 KINDS = ("resume", "return", "mismatch", "error", "suspended")
 COMPOUND = ("range_iter", "range", "tuple", "sequence_iter", "reversed_iter", "enumerate", "zip", "generator")
-INSTANCE = "instance"
 BY_IDENTITY = ("object",)
 
 
@@ -187,7 +186,7 @@ class Printer:
             work.append(state.result)
         while work:
             slot = work.pop()
-            if id(slot) in seen and slot.kind in (*COMPOUND, INSTANCE):
+            if id(slot) in seen and slot.kind in (*COMPOUND, *SHARED):
                 shared.add(id(slot))
             else:
                 seen.add(id(slot))
@@ -219,9 +218,9 @@ class Printer:
             return "const " + self.named(slot.obj)
         if slot.kind == "local":
             return f"local {slot.index}"
-        if slot.kind == INSTANCE:
+        if slot.kind in SHARED:
             inside = [f"{at}: {self.slot(part)}" for at, part in zip(slot.places, slot.parts, strict=True)]
-            return f"instance {slot.index} {self.named(slot.obj)}(" + ", ".join(inside) + ")"
+            return f"{slot.kind} {slot.index} {self.named(slot.obj)}(" + ", ".join(inside) + ")"
         if slot.kind in COMPOUND:
             inside = [*(f"%{v.number}" for v in slot.values), *(self.slot(p) for p in slot.parts)]
             where = f" {slot.index}" if slot.kind == "generator" else ""
@@ -503,7 +502,7 @@ class Parser:
             slot.obj = self.literal()
         elif slot.kind == "local":
             slot.index = int(self.take("number"))
-        elif slot.kind == INSTANCE:
+        elif slot.kind in SHARED:
             slot.index, slot.obj = int(self.take("number")), self.literal()
             self.instances = max(self.instances, slot.index)
             attributes: dict[int, Slot] = {}

@@ -21,7 +21,7 @@ from collections import Counter
 from typing import NoReturn
 
 from .analysis import Dominators, predecessors
-from .ir import REPRS, STEALS, Block, Graph, Op, Slot, State, Value
+from .ir import SHARED, REPRS, STEALS, Block, Graph, Op, Slot, State, Value
 from .registry import OPS
 from .text import number_all, show_op, show_state
 
@@ -44,11 +44,14 @@ SLOT_VALUES = {
     "zip": ("",),
     "generator": ("",),
     "instance": ("",),
+    "cell": ("",),
+    "function": ("",),
     "tagged": ("i",),
     "poison": ("",),
     "local": ("",),
 }
-SLOT_PARTS = {"tuple": None, "zip": None, "generator": None, "instance": None, "sequence_iter": 1, "reversed_iter": 1, "enumerate": 1}
+SLOT_PARTS = {"tuple": None, "zip": None, "generator": None, "sequence_iter": 1, "reversed_iter": 1, "enumerate": 1}
+SLOT_PARTS |= dict.fromkeys(SHARED)
 """How many parts a slot of a kind has (None: any number; other kinds: none)."""
 ITERATORS = frozenset({"range_iter", "sequence_iter", "reversed_iter", "enumerate", "zip"})
 INSIDE = {
@@ -56,8 +59,7 @@ INSIDE = {
     "zip": ITERATORS,
     "sequence_iter": frozenset({"steal", "new", "const"}),
     "reversed_iter": frozenset({"steal", "new", "const"}),
-    "instance": frozenset({"box", "steal", "new", "const", "instance"}),
-}
+} | dict.fromkeys(SHARED, frozenset({"box", "steal", "new", "const", *SHARED}))
 """What the parts may be. No code may run when an exit makes an iterator, so these hold known built-in ones."""
 POISON = ("null", "poison", "none", "empty")
 OBSERVABLE = frozenset({"any", "dict", "list", "item", "field", "attr"})
@@ -220,7 +222,7 @@ class Verifier:
         instances: set[int] = set()
         for slot in work:
             self.slot(slot)
-            if slot.kind == "instance":
+            if slot.kind in SHARED:
                 if slot.index in instances:
                     continue  # the same once more
                 instances.add(slot.index)
@@ -242,8 +244,8 @@ class Verifier:
         wanted = SLOT_PARTS.get(kind, 0)
         if wanted is not None and len(parts) != wanted:
             self.fail(f"a {kind} slot has {len(parts)} parts")
-        if kind == "instance" and (len(slot.places) != len(parts) or len(set(slot.places)) != len(parts)):
-            self.fail("an instance's attributes need places of their own")
+        if kind in SHARED and (len(slot.places) != len(parts) or len(set(slot.places)) != len(parts)):
+            self.fail(f"what is in a {kind} slot needs places of its own")
         if not {p.kind for p in parts} <= INSIDE.get(kind, SLOT_VALUES.keys()):
             self.fail(f"a {kind} slot has the wrong parts")
 

@@ -304,7 +304,7 @@ def test_a_function_with_cells_has_a_door() -> None:
         before = engine.stats().native_entries
         assert list(map(adder, [3] * 50, [4] * 50)) == [10] * 50
         assert engine.stats().native_entries - before >= 50
-        assert "PyCell_New" in engine.explain(adder).regions[-1].after
+        assert "cell.new" in engine.explain(adder).regions[-1].before
     engine.close()
 
 

@@ -38,6 +38,7 @@ SYMBOLS = {
     "Heap": Heap,
     "o": object(),
     "five": 5,
+    "names": {},
 }
 X = 'else resume before "x" frame @f+4 call 4 {} []'
 

@@ -440,6 +440,30 @@ def test_one_in_another() -> None:
     assert text.endswith("EXIT {0: instance 1 @Heap(0: instance 2 @Heap(0: box %0)), 1: instance 2 @Heap(0: box %0)} []")
 
 
+REF = '[offset_name="CELL_REF"]'
+CELL = "%9:o = cell.new"
+FUNCTION = "%8:o = function.new [code=@f, namespace=@names]"
+
+
+def test_functions_and_cells() -> None:
+    put, close = f"obj.incref %1 field.put %9, %1 {REF}", "function.close %8, %9"
+    held = 'else resume after "x" frame @f+4 call 4 {0: steal %9} [steal %8]'
+    text = virtual(
+        f"""{CELL} {put} {FUNCTION} {close} %2:o = field.o %9 {REF} %3:b = obj.is %2, %1 guard %3 [expected=True] {held}
+        %4:b = obj.ends_safely %8 guard %4 [expected=True] {held} obj.drop %8 obj.drop %9 EXIT {{0: new %2}} []"""
+    )
+    assert "cell.new" not in text and "function.new" not in text
+    assert text.count("{0: &1=cell 2 @cell(0: steal %1)} [function 1 @f(0: const @names, 1: &1)]") == 2
+    # Both escape with the function; what a cell has had goes when it gets something else.
+    assert "cell.new" in virtual(f"{CELL} {FUNCTION} {close} frame.store_local %8 [slot=1] obj.drop %9 EXIT {{}} []")
+    null = "%7:o = obj.null"
+    text = virtual(f"{CELL} {put} {null} field.put %9, %7 {REF} EXIT {{0: steal %9}} []")
+    assert text.count("obj.drop %1") == 1 and text.endswith("{0: cell 1 @cell()} []")
+    # A cell that lies in itself, by the function that it holds.
+    cycle = virtual(f"{CELL} {FUNCTION} {close} obj.incref %8 field.put %9, %8 {REF} obj.drop %9 EXIT {{0: steal %8}} []")
+    assert "cell.new" in cycle and "function.new" in cycle
+
+
 @pytest.mark.parametrize(
     "body",
     [

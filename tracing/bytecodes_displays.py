@@ -197,12 +197,14 @@ def make_function(t: Translator, ins: Ins) -> None:
     parts = [(bit, t.peek(2 + k)) for k, bit in enumerate(bit for bit in (8, 4, 2, 1) if ins.arg & bit)]
     for bit, part in parts:
         check_part(t, bit, part)
-    made = t.emit("call.closed", t.boxed(t.peek()), t.const_o(t.frame.globals), imm=("PyFunction_New", ()))
+    code = t.peek()
+    if not isinstance(code, Const) or not isinstance(code.obj, CodeType):
+        raise Leave("unsupported_operand_types", "code")
+    t.constants[id(code.obj)] = code.obj
+    made = t.emit("function.new", imm=(code.obj, t.frame.globals))
     t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.retry_state())
-    code = t.pop()
-    if isinstance(code, Const) and isinstance(code.obj, CodeType):
-        t.made[made] = code.obj, []
-    t.drop(code)
+    t.made[made] = code.obj, []
+    t.pop()
     for bit, part in parts:
         set_part(t, made, bit, part)
         t.drop(t.pop())
@@ -229,10 +231,12 @@ def check_part(t: Translator, bit: int, part: AV) -> None:
 def set_part(t: Translator, func: Value, bit: int, part: AV) -> None:
     """Cannot fail: the function is new, and the part of the right type."""
     if bit == 8 and func in t.made:
-        if isinstance(part, Tup) and all(isinstance(item, Obj) for item in part.items):
-            t.made[func] = t.made[func][0], [item.value for item in part.items]  # type: ignore[attr-defined]
-        else:
-            del t.made[func]
+        if isinstance(part, Tup) and all(isinstance(item, Obj | Const) for item in part.items):
+            cells = [t.boxed(item) for item in part.items]
+            t.made[func] = t.made[func][0], cells
+            t.emit("function.close", func, *cells)
+            return
+        del t.made[func]
     value = t.owned_value(t.dup(part))
     t.emit("call.closed_status", func, value, imm=(FUNCTION_PARTS[bit][0], ()))
     t.emit("obj.drop", value)

@@ -445,7 +445,7 @@ def make_cell(t: Translator, ins: Ins) -> None:
     held = Null() if isinstance(t.frame.locals[slot], Null) else load_local(t, slot)
     if not isinstance(held, Null):
         t.reject_hidden(held)
-    cell = t.emit("call.closed", t.emit("obj.null"), imm=("PyCell_New", ()))
+    cell = t.emit("cell.new")
     t.emit("guard", t.emit("obj.is_null", cell), imm=(False,), state=t.retry_state())
     if not isinstance(held, Null):
         t.emit("field.put", cell, t.owned_value(held), imm=("CELL_REF",))

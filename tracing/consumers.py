@@ -1,4 +1,4 @@
-"""Generator expressions that are used up at once: `sum(x * k for x in items)`, and those of `any`, `all`, `min` and `max`.
+"""Generator expressions that are used up at once: `sum(x * k for x in items)`, and those of `any`, `set`, `sorted`, `", ".join` and others.
 
 The generator is made for a function of C, which runs it from beginning to end, and nobody else ever sees it. Walked into, it is a loop:
 there need be no generator, no switch of frames and no object for what it yields. But there is no way to leave such a loop in its middle,
@@ -8,22 +8,25 @@ call: the interpreter does all of it again. Where something more would have to b
 call.
 
 The frame of the walk for the generator is marked (`Frame.consumer`), and frame states end below it. What has been summed up so far is
-in one more slot behind the frame's own.
+in one more slot behind the frame's own. Functions that want all items at once have them *collected* (`optimizer/ops/collect.py`): the
+slot counts them, and in the end the function itself is called with a list of them. What these are must not let it run Python code.
 """
 
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from types import CellType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..optimizer.ops.lists import ATOMS
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int
 from .code_flags import GENERATOR, GENERATORS
 from .contexts import Same
-from .decode import USES_UP, Ins, code_info
+from .decode import USES_UP, CodeInfo, Ins, code_info
 from .translate import Frame, Leave
-from .values import AV, FOREVER, Const, Iterator, Null, Num, Obj, Range, iterator_of
+from .values import AV, FOREVER, OWNED, Const, Iterator, Null, Num, Obj, Range, iterator_of
 from .versions import CALL_NULL_FIRST
 
 if TYPE_CHECKING:
@@ -31,7 +34,17 @@ if TYPE_CHECKING:
 
 CONSUMERS = {id(getattr(builtins, name)): name for name in USES_UP}
 OPERANDS = 4
-"""On the caller's stack: the function of C, the NULL beside it, the generator's function, what it goes through."""
+"""On the caller's stack: the function of C, the NULL beside it (or, before it, the method's object behind it), the generator's function,
+what it goes through."""
+RESULTS: dict[str, type] = {"list": list, "sorted": list, "tuple": tuple, "set": set, "frozenset": frozenset, "join": str}
+ANY_ITEM = ("list", "tuple")
+
+
+class Consumer(NamedTuple):
+    """The function that uses a generator up. `collects`: it is called with a list of the items; others are done as they come."""
+
+    name: str
+    collects: bool
 
 
 def consume(t: Translator, ins: Ins, func: AV, source: AV) -> bool:
@@ -42,12 +55,11 @@ def consume(t: Translator, ins: Ins, func: AV, source: AV) -> bool:
     if made is None or not info.is_used_up(ins) or t.raising is not None or t.consumer is not None or len(stack) < OPERANDS:
         return False
     below = stack[-OPERANDS:-2]
-    target, null = reversed(below) if CALL_NULL_FIRST else below
-    name = CONSUMERS.get(id(target.obj)) if isinstance(target, Const) else None
+    name = consumer_name(t, below)
     iterator = lent_iterator(source)
     code, cells = made
     key = (Same(t.frame.code), ins.offset)
-    if name is None or not isinstance(null, Null) or iterator is None or key in t.memory.called:
+    if name is None or iterator is None or key in t.memory.called:
         return False
     generator = code_info(code)
     following = info.at(ins.next)
@@ -62,15 +74,33 @@ def consume(t: Translator, ins: Ins, func: AV, source: AV) -> bool:
     t.codes.add(code)
     t.constants[id(code)] = code
     frame = Frame(generator, None, caller.globals, caller.builtins, generator.nlocalsplus + 1)
-    frame.consumer = name
+    frame.consumer = Consumer(name, collects(t, name, generator))
     frame.locals[0] = iterator
     for k, cell in enumerate(cells):
         frame.locals[generator.nlocalsplus - len(cells) + k] = Obj(cell, CellType, FOREVER)
-    if name == "sum":
+    if name == "sum" or frame.consumer.collects:
         frame.locals[-1] = Num(t.const_i(0))
     t.frames.append(frame)
     t.pc = generator.first_offset
     return True
+
+
+def consumer_name(t: Translator, below: list[AV]) -> str | None:
+    """What is below the generator's function, if it is a function or method that uses generators up."""
+    if isinstance(below[0], Const) and below[0].obj is str.join:
+        return "join" if t.type_of(below[1]) is str else None
+    target, null = reversed(below) if CALL_NULL_FIRST else below
+    return CONSUMERS.get(id(target.obj)) if isinstance(target, Const) and isinstance(null, Null) else None
+
+
+def collects(t: Translator, name: str, generator: CodeInfo) -> bool:
+    """Whether the function is to be called with all items: it needs them, or they were seen to be of types that are not added or
+    compared here (sums of floats are compensated)."""
+    if name in RESULTS or name in ("any", "all"):
+        return name in RESULTS
+    seen = [t.profiles.get(generator.code, ins.offset) for ins in generator.instructions if ins.op == "YIELD_VALUE"]
+    kinds = {kind for one in seen if one is not None and one.operands for kind in one.operands[0]}
+    return not kinds <= {int, bool} if name == "sum" else kinds not in ({int}, {float})
 
 
 def lent_iterator(av: AV) -> AV | None:
@@ -97,13 +127,18 @@ def return_generator(t: Translator, ins: Ins) -> None:
 def take(t: Translator, ins: Ins) -> None:
     """YIELD_VALUE: what is done with an item."""
     frame, item = t.frame, t.peek()
+    consumer = frame.consumer
+    assert consumer is not None
     if t.observation() is None:
         raise Leave("cold")
+    if consumer.collects:
+        collect(t, item, consumer.name)
+        return
     number = t.number(item, t.expected(0))
     if number is None and not isinstance(item, Const):
         t.call_it()
-    if frame.consumer == "sum":
-        if number is None or number.repr == "f":  # sums of floats are compensated
+    if consumer.name == "sum":
+        if number is None or number.repr == "f":
             t.call_it()
         assert number is not None
         total = frame.locals[-1]
@@ -111,14 +146,14 @@ def take(t: Translator, ins: Ins) -> None:
         frame.locals[-1] = Num(t.emit("int.add_ovf", total.value, as_int(t, number)))
         frame.stack[-1] = Const(None)
         return
-    if frame.consumer in ("min", "max"):
+    if consumer.name in ("min", "max"):
         best = frame.locals[-1]
         if number is None or number.repr == "b" or isinstance(best, Num) and best.repr != number.repr:
             t.call_it()
         assert number is not None
         if isinstance(best, Num):
             kind = "float" if number.repr == "f" else "int"
-            better = t.emit(f"{kind}.{'lt' if frame.consumer == 'min' else 'gt'}", number.value, best.value)
+            better = t.emit(f"{kind}.{'lt' if consumer.name == 'min' else 'gt'}", number.value, best.value)
             number = Num(t.emit(f"{kind}.select", better, number.value, best.value))
         frame.locals[-1] = Num(number.value)
         frame.stack[-1] = Const(None)
@@ -134,19 +169,55 @@ def take(t: Translator, ins: Ins) -> None:
         zero = t.const_f(0.0) if number.repr == "f" else t.const_i(0)
         truth = t.emit("float.ne" if number.repr == "f" else "int.ne", number.value, zero)
     frame.stack[-1] = Const(None)
-    wanted = frame.consumer == "any"
-    over, on = (behind(t), True, lambda: end(t, Const(wanted))), (ins.next, True, None)
+    wanted = consumer.name == "any"
+    over, on = (behind(t), True, lambda: end(t, lambda: Const(wanted))), (ins.next, True, None)
     t.split(truth, *((over, on) if wanted else (on, over)))
+
+
+def collect(t: Translator, item: AV, name: str) -> None:
+    """Keep an item until the end."""
+    count = t.frame.locals[-1]
+    assert isinstance(count, Num)
+    if not isinstance(item, Num | Const | Obj) or isinstance(item, Obj) and item.owner is OWNED:
+        t.call_it()
+    wanted = (str,) if name == "join" else ATOMS
+    if name not in ANY_ITEM and t.type_of(item) not in wanted:
+        kinds = t.expected(0)
+        if not kinds <= {*wanted} or not isinstance(item, Obj) or t.specialise(item, kinds) is None:
+            t.call_it()
+    if isinstance(item, Num) and item.repr != "b":
+        more = t.emit("collect.float" if item.repr == "f" else "collect.int", count.value, item.value)
+    else:
+        more = t.emit("collect.object", count.value, t.boxed(item))
+    t.frame.locals[-1] = Num(more)
+    t.frame.stack[-1] = Const(None)
 
 
 def used_up(t: Translator) -> None:
     """The generator returns."""
     frame = t.frame
-    result = Const(frame.consumer == "all") if frame.consumer in ("any", "all") else frame.locals[-1]
-    if isinstance(result, Null):
+    consumer, so_far = frame.consumer, frame.locals[-1]
+    assert consumer is not None
+    if isinstance(so_far, Null) and consumer.name in ("min", "max"):
         raise Leave("cold")  # the least of nothing is an error
     t.pc = behind(t)
-    end(t, result)
+    if consumer.collects:
+        end(t, lambda: collected(t, consumer.name, so_far))
+    else:
+        end(t, lambda: Const(consumer.name == "all") if consumer.name in ("any", "all") else so_far)
+
+
+def collected(t: Translator, name: str, count: AV) -> AV:
+    """What the function makes of the items. Where that fails it is asked again, by the interpreter."""
+    assert isinstance(count, Num)
+    if name in ANY_ITEM:
+        made = t.emit(f"collect.{name}", count.value)
+    elif name == "join":
+        made = t.emit("collect.join", count.value, t.boxed(t.frames[-2].stack[1 - OPERANDS]))
+    else:
+        made = t.emit("collect.call", count.value, t.const_o(getattr(builtins, name)))
+    t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.retry_state())
+    return Obj(made, RESULTS.get(name), OWNED)
 
 
 def behind(t: Translator) -> int:
@@ -156,17 +227,18 @@ def behind(t: Translator) -> int:
     return caller.info.at(caller.call.next).next
 
 
-def end(t: Translator, result: AV) -> None:
+def end(t: Translator, result: Callable[[], AV]) -> None:
     """The caller has the result, and what the call was made with goes: for the last time an exit would do all of it again."""
     operands = t.frames[-2].stack[-OPERANDS:]
     func = operands[2]
     assert isinstance(func, Obj)
     t.drop_check(*operands[:2], operands[3])
     t.end_check(func)
+    made = result()
     t.frames.pop()
     t.frame.call = None
     del t.frame.stack[-OPERANDS:]
     t.resume = None
     for av in reversed(operands):
         t.drop(av)
-    t.push(result)
+    t.push(made)

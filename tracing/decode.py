@@ -65,8 +65,8 @@ class Handler:
     lasti: bool
 
 
-USES_UP = ("sum", "any", "all", "min", "max")
-"""Functions of C that use up the generator they are given, and that `consumers` can do."""
+USES_UP = ("sum", "any", "all", "min", "max", "list", "tuple", "set", "frozenset", "sorted")
+"""Functions of C that use up the generator they are given, and that `consumers` can do; and the method `join`."""
 
 
 class CodeInfo:
@@ -265,8 +265,8 @@ class CodeInfo:
         return ins.op == "FOR_ITER"
 
     def is_used_up(self, ins: Ins) -> bool:
-        """Whether the call is that of a generator expression that is the only argument of the call behind it, of a global name that may
-        be a function which native code can do for it."""
+        """Whether the call is that of a generator expression that is the only argument of the call behind it, of a global name (or a
+        method) that may be a function which native code can do for it."""
         following = self.by_offset.get(ins.next)
         if ins.op != "CALL" or ins.arg != 0 or following is None or following.op != "CALL" or following.arg != 1:
             return False
@@ -274,6 +274,8 @@ class CodeInfo:
         for before in reversed([one for one in self.instructions if one.offset < ins.offset]):
             if made and before.op == "LOAD_GLOBAL":
                 return self.code.co_names[before.arg >> 1] in USES_UP
+            if made and before.op == "LOAD_ATTR":
+                return self.code.co_names[before.arg >> 1] == "join"
             made |= before.op == "MAKE_FUNCTION"
         return False
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from types import CodeType, FunctionType, GeneratorType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..abi import instances, operands
 from ..abi.unbound import UNBOUND
@@ -72,6 +72,12 @@ from .values import (
     owned_parts,
 )
 from .weights import spared
+
+if TYPE_CHECKING:
+    from .consumers import Consumer
+
+REPEATABLE = ("poll", "collect.")
+"""Operations that may be done again although they write: nobody but the region itself can tell."""
 
 SAFE_TO_DROP: frozenset[type] = frozenset(
     {int, float, bool, str, bytes, complex, type(None), range, type(iter(range(0))), type(len), slice, type(...)}
@@ -313,7 +319,7 @@ class Frame:
         self.call: Ins | None = None
         self.answer = "value"
         """What is done with the result of the call, a key of `answers.ANSWERS`."""
-        self.consumer: str | None = None
+        self.consumer: Consumer | None = None
         """Of a generator that is used up at once: the function that does it (see `consumers`)."""
 
     def clone(self) -> Frame:
@@ -483,7 +489,7 @@ class Translator:
                 return self.constant(folded, info.result) if info.result else args[0]
         if info.writes:
             self.calls_c |= name.startswith("call.")
-            if self.consumer is not None and name != "poll":
+            if self.consumer is not None and not name.startswith(REPEATABLE):
                 self.call_it()
             if self.raising is not None and not self.wrote and (info.writes - {"alloc", "ref"} or name in ("obj.drop", "obj.incref")):
                 self.end_waiting()

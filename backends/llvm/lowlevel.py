@@ -42,6 +42,7 @@ from typing import Any
 # Return type and argument types of the C functions in use: p pointer, l 64-bit, i 32-bit int, d double, v
 # nothing.
 SIGNATURES: dict[str, str] = {
+    "PyCell_New": "pp",
     "PyDict_Next": "ipppp",
     "PyDict_SetItem": "ippp",
     "PyErr_Clear": "v",
@@ -53,12 +54,16 @@ SIGNATURES: dict[str, str] = {
     "PyErr_SetRaisedException": "vp",
     "PyErr_WriteUnraisable": "vp",
     "PyFloat_FromDouble": "pd",
+    "PyFunction_New": "ppp",
+    "PyFunction_SetClosure": "ipp",
     "PyLong_AsLongLongAndOverflow": "lpp",
     "PyLong_FromLongLong": "pl",
     "PyMem_RawCalloc": "pll",
     "PyMem_RawFree": "vp",
+    "PyList_New": "pl",
     "PyList_SetSlice": "ipllp",
     "PyMem_RawMalloc": "pl",
+    "PyMem_RawRealloc": "ppl",
     "PyObject_Free": "vp",
     "PyObject_GC_IsTracked": "ip",
     "PyObject_GetIter": "pp",
@@ -70,6 +75,7 @@ SIGNATURES: dict[str, str] = {
     "PyTuple_New": "pl",
     "PyType_GetSlot": "ppi",
     "PyUnicode_Compare": "ipp",
+    "PyUnicode_Join": "ppp",
     "PyWeakref_NewRef": "ppp",
     "Py_DecRef": "vp",
     "Py_IncRef": "vp",

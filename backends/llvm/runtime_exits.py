@@ -462,6 +462,27 @@ def make_instance(parts, n, shape):
     return made
 
 
+@native
+def make_cell(parts, n):
+    """A cell with what is in the temp, if there is one, whose reference it takes over."""
+    made = checked(c.PyCell_New(0))
+    if n:
+        st64(made + LAYOUT.CELL_REF, slot_object(ld64(parts)))
+    return made
+
+
+@native
+def make_function(parts, n, code):
+    """A function with the temps: its namespace, and the cells of its closure. Takes their references over."""
+    made = checked(c.PyFunction_New(code, slot_object(ld64(parts))))
+    slot_close(ld64(parts))
+    if n > 1:
+        closure = make_tuple(parts + 8, n - 1)
+        c.PyFunction_SetClosure(made, closure)
+        drop(closure)
+    return made
+
+
 @native(inline=True)
 def reference_slot(entry, value):
     """The slot of a reference, taken over or new, with that value."""
@@ -518,6 +539,10 @@ def make_temp(entry, buf, temps, frame, poison):
         return slot_steal(checked(make_generator(temps + 8 * a, b, ld64(entry + 24))))
     if op == 19:
         return slot_steal(make_instance(temps + 8 * a, b, ld64(entry + 24)))
+    if op == 20:
+        return slot_steal(make_cell(temps + 8 * a, b))
+    if op == 21:
+        return slot_steal(make_function(temps + 8 * a, b, ld64(entry + 24)))
     if op > 13:
         number = ld64(buf + 8 * ld64(entry + 24))
         if op == 16:

@@ -84,7 +84,9 @@ PUT_OFF = 432  # polls for which a garbage collection that is asked for can stil
 OBJECT_NEW = 440  # the C function behind `object.__new__`
 SIGNALS = 448  # a sigset_t of 128 bytes: the signals that wait while a hook runs
 INIT_TEXT = 576  # 64 bytes: what is said where `__init__` has returned something
-STATE_BYTES = 640
+COLLECTED = 640  # the array of what has been collected, and for how many items there is room in it
+COLLECTED_ROOM = 648
+STATE_BYTES = 656
 PATIENCE = 1000
 """Polls (back edges and direct calls) for which native code goes on although a garbage collection is asked for: leaving costs as much as
 many of them, and where the interpreter gets its turn anyway it collects."""

@@ -57,7 +57,7 @@ class Machine:
 
     __slots__ = (
         *("frame", "tstate", "nlocals", "code_address", "valid_flag", "pending", "cleared"),
-        *("edges", "region", "arguments", "depth", "allowed"),
+        *("edges", "region", "arguments", "depth", "allowed", "collected"),
     )
 
     def __init__(self, frame: int, tstate: int, valid_flag: int, region: Any = None) -> None:
@@ -73,6 +73,8 @@ class Machine:
         self.allowed: int | None = None
         """What `calls_left` was when the region was entered."""
         self.edges = 0
+        self.collected: list[Any] = []
+        """See `optimizer/ops/collect.py`."""
         self.code_address = self.nlocals = 0
         if frame and (region is None or region.direct is None):
             self.code_address = int(memory.slot_object(memory.read64(frame + LAYOUT.FRAME_CODE)))

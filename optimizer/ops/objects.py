@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import weakref
-from types import BuiltinMethodType, CellType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
+from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any
 
 from ...abi import LAYOUT, instances, memory
@@ -362,6 +362,28 @@ def field_put(m: Any, o: int, value: int, offset_name: str) -> None:
     memory.write64(address, value)
     if old:
         memory.decref(old)
+
+
+@op("cell.new", "", "o", writes="alloc")
+def cell_new(m: Any) -> int:
+    """A new cell with nothing in it. NULL, without an exception, where there is no memory."""
+    return int(memory.new_reference(CellType()))
+
+
+@op("function.new", "", "o", writes="alloc", imm="code namespace")
+def function_new(m: Any, code: CodeType, namespace: dict[str, Any]) -> int:
+    """A new function that has neither a closure nor defaults. NULL as above."""
+    result = int(m.capi("PyFunction_New", (id(code), id(namespace)), ()))
+    if result == 0:
+        m.clear_error()
+    return result
+
+
+@op("function.close", "oo*", "", writes="alloc ref")
+def function_close(m: Any, o: int, *cells: int) -> None:
+    """Give a new function its closure: these cells, which are borrowed."""
+    closure = tuple([memory.object_at(cell) for cell in cells])
+    m.capi_status("PyFunction_SetClosure", (o, id(closure)), ())
 
 
 @op("str.len", "o", "i")

@@ -20,7 +20,7 @@ from collections import Counter
 
 from ...records import dataclass, field
 from ..analysis import ENDS, drops_asked
-from ..ir import STEALS, Block, Graph, Op, Slot, State, Value
+from ..ir import SHARED, STEALS, Block, Graph, Op, Slot, State, Value
 from ..registry import OPS
 from .rewrite import Replacements
 
@@ -123,7 +123,7 @@ def stolen(state: State) -> Counter[Value]:
     instances: set[int] = set()
     while work:
         slot = work.pop()
-        if slot.kind == "instance":
+        if slot.kind in SHARED:
             if slot.index in instances:
                 continue
             instances.add(slot.index)
@@ -139,7 +139,7 @@ def lending(state: State, fewer: Counter[Value]) -> State:
     instances: dict[int, Slot] = {}
 
     def lend(slot: Slot) -> Slot:
-        if slot.kind == "instance":
+        if slot.kind in SHARED:
             if slot.index in instances:
                 return instances[slot.index]
             instances[slot.index] = slot

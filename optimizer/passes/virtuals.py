@@ -1,4 +1,5 @@
-"""Virtual instances: objects that nobody else gets to see exist only as what is in them (escape analysis and scalar replacement).
+"""Virtual instances, cells and functions: objects that nobody else gets to see exist only as what is in them (escape analysis and scalar
+replacement).
 
 An instance that is made here, given its attributes, read, and dropped again, as the points, vectors and rays of object-oriented
 programs are, needs no memory. What `instance.new` gave is such a *virtual* if all that is done with it is known: attributes
@@ -11,6 +12,9 @@ it is made as before, even if that happens on one path only.
 Its references are counted here: an instance ends at its last `drop`, and what is in it is then let go of. Whether that end would run
 code, which was asked of the instance, is asked of what is in it. All paths to a place must agree on the count and on what is in it.
 
+Functions that are made to be called at once, as those of generator expressions are, and the cells through which these see variables
+are like that: a cell has one place, a function has its cells.
+
 Numbers are put into attributes as boxes, since they may be taken out as objects. A box of which nothing but the number is wanted
 is not made either: frame states show the number.
 """
@@ -18,6 +22,7 @@ is not made either: frame states show the number.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import CellType, FunctionType
 
 from ...abi import instances
 from ...records import dataclass, field
@@ -31,7 +36,8 @@ from .rewrite import Replacements
 MOST_ROUNDS = 8
 """How deep virtual instances lie in each other, at most."""
 
-PUTS = {"values.put": "", "slot.put": "", "values.put_float": "obj.box_float", "values.put_int": "obj.box_int"}
+MAKERS = frozenset({"instance.new", "cell.new", "function.new"})
+PUTS = {"values.put": "", "slot.put": "", "field.put": "", "values.put_float": "obj.box_float", "values.put_int": "obj.box_int"}
 PUTS |= {"slot.put_float": "obj.box_float", "slot.put_int": "obj.box_int"}
 BOX_USES = ENDS | {"obj.incref", "obj.drop", "obj.is_null"}
 BOXES = {
@@ -40,12 +46,13 @@ BOXES = {
 }
 
 Attributes = dict[int, Value]
-"""What an instance has, oldest first: by the number of the place, or (attributes with slots) minus the offset."""
+"""What an instance has, oldest first: by the number of the place, or (attributes with slots) minus the offset. What is in a cell is at
+place 0; the cells of a function are at places from 1 on."""
 
 
 def virtuals(graph: Graph) -> int:
     """Returns the number of instances and boxes that are not made any more."""
-    if not any(op.name == "instance.new" for block in graph.blocks for op in block.ops):
+    if not any(op.name in MAKERS for block in graph.blocks for op in block.ops):
         return 0
     copies(graph)
     changes = 0
@@ -153,12 +160,14 @@ class Round:
 
 def may_be_virtual(op: Op) -> bool:
     """Whether the operation makes an instance whose end is known to do nothing but to let go of what is in it."""
-    return op.name == "instance.new" and isinstance(op.imm[0], type) and instances.ends_plainly(op.imm[0])
+    if op.name == "instance.new":
+        return isinstance(op.imm[0], type) and instances.ends_plainly(op.imm[0])
+    return op.name in MAKERS
 
 
 def is_known(maker: Op, op: Op, value: Value) -> bool:
     """Whether the operation does nothing with the instance but what `Instance` knows."""
-    return op.name in RULES or op.name in PUTS and value not in op.args[1:]
+    return value not in op.args[1:] and op.name in (*RULES, *PUTS) or op.name == "obj.is"
 
 
 def rewrite(graph: Graph, instead: dict[Op, list[Op]], shown: dict[Op | Block, dict[Value, Slot]], repl: Replacements) -> None:
@@ -208,7 +217,6 @@ class Instance:
         self.round, self.op, self.block = round_, op, block
         assert op.result is not None
         self.made = op.result
-        self.kind: type = op.imm[0]  # type: ignore[assignment]
         round_.graph.instances += 1
         self.number = round_.graph.instances
         self.left: set[Op | Block] = {*uses.ops, *uses.states}
@@ -276,9 +284,18 @@ class Instance:
         """How a state shows the instance."""
         key = tuple(now.attributes.items())
         if key not in self.slots:
-            parts = tuple(Slot("steal", (value,)) for value in now.attributes.values())
-            self.slots[key] = Slot("instance", (), self.kind, parts, self.number, tuple(now.attributes))
+            places, parts = [*now.attributes], [Slot("steal", (value,)) for value in now.attributes.values()]
+            shown = self.op.name.split(".")[0]
+            if shown == "function":
+                places, parts = [0, *places], [Slot("const", obj=self.op.imm[1]), *parts]
+            what = self.op.imm[0] if self.op.imm else CellType
+            self.slots[key] = Slot(shown, (), what, tuple(parts), self.number, tuple(places))
         return self.slots[key]
+
+    @property
+    def type(self) -> object:
+        """The class of the object."""
+        return {"cell.new": CellType, "function.new": FunctionType}.get(self.op.name) or self.op.imm[0]
 
     def answer(self, op: Op, value: Value) -> None:
         if op.result is not None:
@@ -294,6 +311,8 @@ class Instance:
 
 def attribute(op: Op) -> int:
     """The key in `Attributes` of an operation's place."""
+    if op.name.startswith("field."):
+        return 0
     at = int(op.imm[1])  # type: ignore[call-overload]
     return -at if op.name.startswith("slot.") else at
 
@@ -318,7 +337,15 @@ def put(one: Instance, op: Op, now: Now) -> list[Op]:
     at = attribute(op)
     old = now.attributes.get(at)
     now.attributes[at] = value
+    if producer_name(value) == "obj.null":
+        del now.attributes[at]
     return made if old is None else [*made, Op(OPS["obj.drop"], [old], (), None)]
+
+
+def close(one: Instance, op: Op, now: Now) -> list[Op]:
+    cells = op.args[1:]
+    now.attributes.update(enumerate(cells, 1))
+    return [Op(OPS["obj.incref"], [cell], (), None) for cell in cells]
 
 
 def incref(one: Instance, op: Op, now: Now) -> list[Op]:
@@ -361,12 +388,14 @@ def ends(one: Instance, op: Op, now: Now) -> list[Op]:
 
 RULES = {
     "obj.is_null": lambda one, op, now: one.known(op, False),
-    "obj.type_is": lambda one, op, now: one.known(op, op.imm[0] is one.kind),
+    "obj.type_is": lambda one, op, now: one.known(op, op.imm[0] is one.type),
     "obj.is": lambda one, op, now: one.known(op, op.args[0] is op.args[1]),
     "values.valid": lambda one, op, now: one.known(op, True),
     "values.alone": lambda one, op, now: one.known(op, True),
     "values.get": get,
     "slot.get": get,
+    "field.o": get,
+    "function.close": close,
     "obj.incref": incref,
     "obj.drop": drop,
     **dict.fromkeys(ENDS, ends),
