@@ -87,6 +87,8 @@ WITH_PARTS = {
 }
 """Slots made of others: (temp, first part, number of parts, and the buffer index of a number, of a generator the offset, of an
 instance the address of its `shape`, of a function its code, or 0)."""
+GENERATOR_HEAD = 3
+"""The parts of a generator before those that its frame has."""
 BOXES = {"i": Temp.BOX_INT, "f": Temp.BOX_FLOAT, "b": Temp.BOX_BOOL}
 
 
@@ -175,7 +177,10 @@ class Temps:
         start = len(self.entries)
         for part in slot.parts:
             key = self.key(part)
-            entry = self.share(key) or inner.get(key) or self.leaf(part)
+            if part.kind == "twin":
+                entry: Entry = (Temp.SAME, start + GENERATOR_HEAD + part.index, 0, 0)
+            else:
+                entry = self.share(key) or inner.get(key) or self.leaf(part)
             at = self.add(entry)
             if key is not None:
                 self.first.setdefault(key, at)
@@ -247,7 +252,10 @@ def build(state: State, exit_id: int, hot: int = 0, indices: tuple[int, ...] | N
         if state.result.kind in WITH_PARTS:
             raise ValueError("a returned tuple has parts that would come before it; make it with tuple.new")
         temps.put(state.result)
-    places = {place: temps.put(slot) for place, slot in ordered(state)}
+    places: dict[Place, int] = {}
+    for place, slot in ordered(state):
+        twin = places[place[0], "local", slot.index] if slot.kind == "twin" else None
+        places[place] = temps.put(slot) if twin is None else temps.add((Temp.SAME, twin, 0, 0))
     frames: list[int] = []
     for depth, frame in enumerate(state.frames):
         frames += frame_words(depth, frame, places, keep)
@@ -274,12 +282,12 @@ Place = tuple[int, str, int]
 
 
 def ordered(state: State) -> list[tuple[Place, Slot]]:
-    """All slots with their places, those with parts last."""
+    """All slots with their places, those with parts behind others, and then those that share what a local has."""
     slots: list[tuple[Place, Slot]] = []
     for depth, frame in enumerate(state.frames):
         slots += [((depth, "local", n), slot) for n, slot in frame.locals.items()]
         slots += [((depth, "stack", n), slot) for n, slot in enumerate(frame.stack)]
-    return sorted(slots, key=lambda item: item[1].kind in WITH_PARTS)
+    return sorted(slots, key=lambda item: 2 if item[1].kind == "twin" else item[1].kind in WITH_PARTS)
 
 
 def frame_words(depth: int, frame: FrameRec, places: dict[Place, int], keep: list[object]) -> list[int]:

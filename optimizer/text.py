@@ -216,8 +216,8 @@ class Printer:
     def plain_slot(self, slot: Slot) -> str:
         if slot.kind == "const":
             return "const " + self.named(slot.obj)
-        if slot.kind == "local":
-            return f"local {slot.index}"
+        if slot.kind in ("local", "twin"):
+            return f"{slot.kind} {slot.index}"
         if slot.kind in SHARED:
             inside = [f"{at}: {self.slot(part)}" for at, part in zip(slot.places, slot.parts, strict=True)]
             return f"{slot.kind} {slot.index} {self.named(slot.obj)}(" + ", ".join(inside) + ")"
@@ -500,7 +500,7 @@ class Parser:
         slot = Slot(self.take("name"))
         if slot.kind == "const":
             slot.obj = self.literal()
-        elif slot.kind == "local":
+        elif slot.kind in ("local", "twin"):
             slot.index = int(self.take("number"))
         elif slot.kind in SHARED:
             slot.index, slot.obj = int(self.take("number")), self.literal()

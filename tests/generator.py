@@ -661,7 +661,10 @@ class Writer:
         elif roll == 52:
             self.put(self.one("u = kept(a, x)()", "u = kept(b, d)(p)", "k0 = kept(3, u); k0(); u = k0(); k0 = None"))
         elif roll == 53:
-            self.put(self.one("u = sum(p)", "u = max(p)", "u = min(t)", "u = sorted(t)", "u = list(zip(p, t))", "u = p == [1, 2]"))
+            if self.chance(50):
+                self.put(self.consumed())
+            else:
+                self.put(self.one("u = sum(p)", "u = max(p)", "u = min(t)", "u = sorted(t)", "u = list(zip(p, t))", "u = p == [1, 2]"))
         elif roll == 54:
             self.put(self.one("x = float(a)", "a = int(x)", "a = True", "x = a", "b = x", "b = None", "x = 2 ** 70"))
         elif roll == 55:
@@ -686,6 +689,23 @@ class Writer:
         for _ in range(self.rng.randrange(1, 4)):
             self.block(f"case {self.one(*cases)}:", lambda: self.put("note(u)"))
         self.depth -= 1
+
+    def consumed(self) -> str:
+        """A generator expression that goes to a function, or a loop, and other comprehensions."""
+        source = self.one("p", "p[:5]", "t", "range(b & 7)", "enumerate(t)", "zip(p, t)", "reversed(p)", "TABLE", "'abc'", "squares(3)")
+        item = self.one("k0", "k0", "a", "x", "(k0, b)", "str(k0)", "show(k0)", "o.p", "k0 == b", "wrap(a + c)", "10 // (b or 1)")
+        test = self.one("", "", " if k0", " if a != k0", " if k0 is not x", " if look()")
+        inside = f"{item} for k0 in {source}{test}"
+        return self.one(
+            f"u = {self.one('list', 'tuple', 'set', 'sorted', 'sum', 'any', 'all', 'max')}({inside})",
+            f"u = ','.join({inside})",
+            f"u = len(list({inside}))",
+            f"u = [{inside}]",
+            f"u = sorted({{{inside}}}, key=repr)",
+            f"u = {{str(k0): {inside}}}",
+            f"u = [k1 for k1 in ({inside})]",
+            f"u = next(({inside}), None)",
+        )
 
     def captured(self) -> str:
         """A statement about locals that are in cells."""

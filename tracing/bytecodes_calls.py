@@ -59,6 +59,8 @@ def call_kw(t: Translator, ins: Ins) -> None:
 
 
 def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[str, ...] | None) -> None:
+    from .generators import expression
+
     operands = t.frame.stack[len(t.frame.stack) - npop :]
     first, second = operands[0], operands[1]
     args = operands[2 : 2 + nargs]
@@ -68,7 +70,7 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         target, own = first, None if isinstance(second, Null) else second
     if own is not None:
         args = [own, *args]
-    if isinstance(target, Obj) and own is not None and not nargs and consume(t, ins, target, own):
+    if isinstance(target, Obj) and own is not None and not nargs and (consume(t, ins, target, own) or expression(t, ins, target, own)):
         return
     if isinstance(target, Obj):
         target = known_target(t, target, len(t.frame.stack) - npop + operands.index(target), kwnames)
@@ -318,8 +320,8 @@ def walk_into(
     from .generators import make_generator, may_be_virtual
 
     callable_parts = [av for av in operands[:2] if av not in args]
-    yields = may_be_virtual(t, ins, func)
-    if not (has_room_for if yields else may_walk_into)(t, ins, func, callable_parts):
+    yields = may_be_virtual(t, ins, func.__code__)
+    if not (has_room_for(t, ins, func.__code__, callable_parts) if yields else may_walk_into(t, ins, func, callable_parts)):
         return False
     bound = bind(t, func, args, names)
     if bound is None:
@@ -379,12 +381,11 @@ def may_walk_into(t: Translator, ins: Ins, func: FunctionType, callable_parts: l
     code = func.__code__
     if code.co_flags & GENERATORS or t.memory.heavy(code):
         return False
-    return has_room_for(t, ins, func, callable_parts)
+    return has_room_for(t, ins, func.__code__, callable_parts)
 
 
-def has_room_for(t: Translator, ins: Ins, func: FunctionType, callable_parts: list[AV]) -> bool:
+def has_room_for(t: Translator, ins: Ins, code: CodeType, callable_parts: list[AV]) -> bool:
     """Whether the function, or generator, can have a frame of the walk."""
-    code = func.__code__
     if len(t.frames) > t.limits.inline_depth or any(f.code is code for f in t.frames):
         return False
     info = code_info(code)

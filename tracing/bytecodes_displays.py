@@ -2,7 +2,7 @@
 
 A display whose keys are atoms (or tuples of atoms) runs no Python code and needs no frame. Keys of any other type may have a
 `__hash__` and `__eq__` of their own, and so may the keys that a dict or set already holds: what is put into one that was made
-earlier is always an open call.
+earlier is looked up first (`mappings`), or an open call.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
 from ..optimizer.ops.lists import ATOMS
-from . import attributes
+from . import attributes, mappings
 from .bytecode_table import bytecode
 from .bytecodes_numbers import closed_call, known_kind
 from .decode import Ins
@@ -20,7 +20,7 @@ from .intrinsics import INTRINSICS
 from .iteration import settled
 from .methods import ABSENT, METHOD_DESCRIPTOR, flags, is_static, lookup
 from .translate import Leave
-from .values import AV, FOREVER, OWNED, Const, Null, Obj, Tup
+from .values import AV, FOREVER, OWNED, Const, Iterator, Null, Obj, Tup
 from .versions import UNHASHABLE_IS_NAMED, special_method
 
 if TYPE_CHECKING:
@@ -118,7 +118,12 @@ def build_const_key_map(t: Translator, ins: Ins) -> None:
 @bytecode("BUILD_SET")
 def build_set(t: Translator, ins: Ins) -> None:
     entries = [settled(t, av) for av in top(t, ins.arg)]
-    source = Tup(entries) if entries else Null()
+    if not entries:
+        made = t.emit("call.closed", t.emit("obj.null"), imm=("PySet_New", ()))
+        t.emit("guard", t.emit("obj.is_null", made), imm=(False,), state=t.retry_state())
+        t.push(Obj(made, set, OWNED))
+        return
+    source = Tup(entries)
     if all([is_plain(t, av, k) for k, av in enumerate(entries)]):
         closed_call(t, "call.closed", [source], npop=ins.arg, result_type=set, imm=("PySet_New", ()))
     else:
@@ -147,14 +152,25 @@ def fill(t: Translator, function: str, target: Obj, count: int) -> None:
 
 @bytecode("SET_ADD")
 def set_add(t: Translator, ins: Ins) -> None:
-    check_key(t, t.peek(), 0)
-    fill(t, "PySet_Add", lent(t, 1 + ins.arg, set), 1)
+    target, item = lent(t, 1 + ins.arg, set), t.peek()
+    if mappings.alter(t, target, item, 0, "set.add", False, [item]):
+        t.drop(t.pop())
+        return
+    check_key(t, item, 0)
+    fill(t, "PySet_Add", target, 1)
 
 
 @bytecode("MAP_ADD")
 def map_add(t: Translator, ins: Ins) -> None:
-    check_key(t, t.peek(2), 0)
-    fill(t, "PyDict_SetItem", lent(t, 2 + ins.arg, dict), 2)
+    target, key, value = lent(t, 2 + ins.arg, dict), t.peek(2), t.peek()
+    where = None if isinstance(value, Iterator) else mappings.look_up(t, "place", target, key, 0)
+    if where is not None:
+        mappings.put(t, target.value, mappings.told(t, where), key, value, [key])
+        for av in (t.pop(), t.pop()):
+            t.drop(av)
+        return
+    check_key(t, key, 0)
+    fill(t, "PyDict_SetItem", target, 2)
 
 
 @bytecode("SET_UPDATE")

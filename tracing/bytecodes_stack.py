@@ -27,6 +27,7 @@ from .values import (
     Obj,
     Raised,
     Tup,
+    Twin,
     local_owner,
 )
 from .versions import CALL_NULL_FIRST, COMMON_CONSTANTS, FOR_ITER_PAIR, LAZY_IMPORT, fast_slots
@@ -74,8 +75,13 @@ def load_local(t: Translator, slot: int, depth: int = -1) -> AV:
     av = bound(t, slot, frame)
     if isinstance(av, Raised):
         raise Leave("exception_handler")
+    if isinstance(av, Twin):
+        raise Leave("unsupported_operand_types", "iterator")
     if isinstance(av, Iterator) and frame.consumer is not None:
         frame.locals[slot] = Null()  # nobody is going to ask for it again, or to see that it is not there
+        return av
+    if isinstance(av, Iterator) and slot == 0 and not frame.stack and frame.info.is_expression:
+        frame.locals[slot] = Twin()
         return av
     if isinstance(av, Iterator):
         av = frame.locals[slot] = settled(t, av)

@@ -32,6 +32,7 @@ from .values import (
     Obj,
     Range,
     Tagged,
+    Twin,
     Tup,
     iterator_of,
 )
@@ -89,9 +90,11 @@ def describe(av: AV) -> Slot:
     if isinstance(av, Tup):
         return ("t", tuple(describe(i) for i in av.items))
     if isinstance(av, Generator):
-        return ("g", Same(av.func), av.offset, tuple(map(describe, av.locals)), tuple(map(describe, av.stack)))
+        return ("g", av.origin, av.offset, (describe(av.func),), tuple(map(describe, av.locals)), tuple(map(describe, av.stack)))
     if isinstance(av, Tagged):
         return ("tag",)
+    if isinstance(av, Twin):
+        return ("twin",)
     raise TranslationError(type(av).__name__)
 
 
@@ -120,7 +123,10 @@ def revive(desc: Slot, block: Block) -> AV:
     if kind == "t":
         return Tup([revive(d, block) for d in desc[1]])
     if kind == "g":
-        return Generator(desc[1].obj, desc[2], [revive(d, block) for d in desc[3]], [revive(d, block) for d in desc[4]])
+        (func,), locals_, stack = ([revive(d, block) for d in part] for part in desc[3:])
+        return Generator(desc[1], func, desc[2], locals_, stack)
+    if kind == "twin":
+        return Twin()
     if kind == "tag":
         return Tagged(block.param("i"))
     raise TranslationError(str(desc))
@@ -144,7 +150,7 @@ def slot_fits(have: Slot, want: Slot, coercing: bool) -> bool:
             )
         if a == "g":
             return same_place(have, want) and all(
-                slot_fits(x, y, coercing) for k in (3, 4) for x, y in zip(have[k], want[k], strict=True)
+                slot_fits(x, y, coercing) for k in (3, 4, 5) for x, y in zip(have[k], want[k], strict=True)
             )
         if a == "n":
             return bool(want[1])
@@ -171,7 +177,7 @@ def fits(have: Context, want: Context, coercing: bool) -> bool:
 
 def same_place(a: Slot, b: Slot) -> bool:
     """Whether two descriptions of generators are of the same function, waiting at the same place."""
-    return a[1:3] == b[1:3] and len(a[3]) == len(b[3]) and len(a[4]) == len(b[4])
+    return a[1:3] == b[1:3] and len(a[4]) == len(b[4]) and len(a[5]) == len(b[5])
 
 
 def bound(slot: Slot) -> Slot | None:
@@ -210,9 +216,9 @@ def widen_slot(a: Slot, b: Slot, root_local: bool, variable: bool = False) -> Sl
         if None not in parts:
             return (a[0], tuple(parts))
     if a[0] == b[0] == "g" and same_place(a, b):
-        halves = [[widen_slot(x, y, False) for x, y in zip(a[k], b[k], strict=True)] for k in (3, 4)]
-        if None not in halves[0] + halves[1]:
-            return (*a[:3], *map(tuple, halves))
+        widened = [tuple(widen_slot(x, y, False) for x, y in zip(a[k], b[k], strict=True)) for k in (3, 4, 5)]
+        if not any(None in slots for slots in widened):
+            return (*a[:3], *widened)
     if root_local and "fr" in (a[0], b[0]):
         other = b if a[0] == "fr" else a
         return ("fr",) if slot_fits(other, ("fr",), True) else None

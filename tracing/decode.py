@@ -13,7 +13,7 @@ from functools import cached_property
 from types import CodeType
 
 from ..records import dataclass
-from .code_flags import OPTIMIZED, VARARGS, VARKEYWORDS
+from .code_flags import GENERATOR, OPTIMIZED, VARARGS, VARKEYWORDS
 from .versions import HAS_KW_NAMES, WIDTH, after_exhaustion, fast_slots, loaded_slots, stored_slots
 
 NO_FALLTHROUGH = frozenset(
@@ -28,8 +28,9 @@ NO_FALLTHROUGH = frozenset(
         "INTERPRETER_EXIT",
     }
 )
-BEFORE_LOOPS = frozenset({"LOAD_FAST_AND_CLEAR", "SWAP", "BUILD_LIST", "BUILD_SET", "BUILD_MAP"})
-"""What comprehensions do between GET_ITER and the loop."""
+DISPLAYS = frozenset({"BUILD_LIST", "BUILD_SET", "BUILD_MAP"})
+BEFORE_LOOPS = DISPLAYS | {"LOAD_FAST_AND_CLEAR", "SWAP", "PUSH_NULL"}
+"""What comprehensions do around GET_ITER before the loop, and 3.15 where a function of C is replaced by a loop over what it is given."""
 NAME_STORES = frozenset({"STORE_NAME", "DELETE_NAME"})
 NAME_USES = NAME_STORES | {"LOAD_NAME", "LOAD_GLOBAL", "STORE_GLOBAL"}
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
@@ -255,12 +256,12 @@ class CodeInfo:
 
     def is_looped_over(self, ins: Ins) -> bool:
         """Whether what a call (or GET_ITER, which may be one) gives goes to the loop behind it, and nowhere else."""
-        if ins.op != "GET_ITER":
-            ins = self.at(ins.next)
-        if ins.op != "GET_ITER":
-            return False
+        asked = ins.op == "GET_ITER"
         ins = self.at(ins.next)
-        while ins.op in BEFORE_LOOPS:
+        while ins.op in BEFORE_LOOPS or ins.op == "GET_ITER" and not asked:
+            if ins.op in DISPLAYS and ins.arg:
+                return False
+            asked |= ins.op == "GET_ITER"
             ins = self.at(ins.next)
         return ins.op == "FOR_ITER"
 
@@ -278,6 +279,11 @@ class CodeInfo:
                 return self.code.co_names[before.arg >> 1] == "join"
             made |= before.op == "MAKE_FUNCTION"
         return False
+
+    @cached_property
+    def is_expression(self) -> bool:
+        """Whether this is the code of a generator expression, which loads what it goes over once, before anything else."""
+        return bool(self.code.co_flags & GENERATOR) and self.code.co_varnames[:1] == (".0",)
 
     @cached_property
     def gives_up_parameters(self) -> bool:

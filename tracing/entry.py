@@ -386,6 +386,7 @@ def load_iterator(t: Translator, value: Value, shape: Shape) -> Iterator:
 
 def load_generator(t: Translator, value: Value, shape: Shape) -> Generator:
     """The virtual generator in the state of the real one, likewise."""
+    from .generators import origin
     from .translate import function_parts
 
     func: Any = shape.func
@@ -398,7 +399,7 @@ def load_generator(t: Translator, value: Value, shape: Shape) -> Generator:
     require(t, t.emit("generator.waits", value, imm=(func, code, shape.offset)))
     slots = [load_slot(t, value, k, kind) for k, kind in enumerate(shape.slots)]
     nlocals = code_info(code).nlocalsplus
-    return Generator(func, shape.offset, slots[:nlocals], slots[nlocals:])
+    return Generator(origin(func), Const(func), shape.offset, slots[:nlocals], slots[nlocals:])
 
 
 def load_slot(t: Translator, generator: Value, slot: int, kind: object) -> AV:

@@ -8,6 +8,9 @@ with what was yielded; when the generator returns, the loop is over. What it kee
 all others: numbers without boxes, iterators as indices. At joins a waiting generator is part of the context, so the first
 round, in which it begins, becomes a version of its own.
 
+A generator expression that is looped over at once is the same, but for its function, which is made for it and goes with it. (Nobody sees
+that one either, see `optimizer/passes/virtuals.py`.)
+
 An exit makes the generator: waiting ones from their parts, one that runs as the frame that it is
 (`backends/llvm/runtime_generators.py`). What its frame then returns to is the FOR_ITER, by the row ITERATES of `answers`.
 
@@ -21,20 +24,20 @@ those that are not looped over at once.
 
 from __future__ import annotations
 
-from types import FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING
 
 from .binding import bind, make_real
 from .bytecode_table import bytecode
-from .bytecodes_calls import drop_locals, go_inside, has_room_for, own_result
+from .bytecodes_calls import builtins_of, drop_locals, go_inside, has_room_for, own_result
 from .code_flags import GENERATOR, GENERATORS
 from .consumers import take
 from .decode import CodeInfo, Ins, code_info
-from .iteration import finish_loop, push_iterator
+from .iteration import finish_loop, iterator_over, push_iterator
 from .methods import lookup
 from .special_methods import plain
 from .translate import NUMBERS, Frame, Leave
-from .values import AV, Const, Generator, Num, Obj
+from .values import AV, FOREVER, OWNED, Const, Generator, Iterator, Null, Num, Obj, Origin, Twin
 from .versions import WIDTH, exhausted_target, intrinsic_1
 
 if TYPE_CHECKING:
@@ -44,10 +47,9 @@ MOST_YIELDS = 3
 """The body of the loop is compiled once for each place where the generator can wait."""
 
 
-def may_be_virtual(t: Translator, ins: Ins, func: FunctionType) -> bool:
-    """Whether the call (or GET_ITER, which may be one) makes a generator that only the loop behind it sees, and that can be left at
-    any time."""
-    code = func.__code__
+def may_be_virtual(t: Translator, ins: Ins, code: CodeType) -> bool:
+    """Whether the call of a function with this code (or GET_ITER, which may be one) makes a generator that only the loop behind it
+    sees, and that can be left at any time."""
     if code.co_flags & GENERATORS != GENERATOR or code.co_cellvars or not yields_plainly(code_info(code)):
         return False
     return t.frame.info.is_looped_over(ins)
@@ -70,17 +72,55 @@ def make_generator(t: Translator, ins: Ins, func: FunctionType, args: list[AV], 
     go_inside(t, ins, func, args, operands)
     frame = t.frames.pop()
     t.frame.call = None
-    t.push(Generator(func, 0, frame.locals))
+    t.push(Generator(origin(func), Const(func), 0, frame.locals))
     t.pc = ins.next
+
+
+def origin(func: FunctionType) -> Origin:
+    return Origin(func.__code__, func.__globals__, builtins_of(func))
+
+
+def expression(t: Translator, ins: Ins, func: Obj, source: AV) -> bool:
+    """The call of a function that was made just now for a generator expression, which goes over `source`. False where the generator
+    is seen by others than the loop behind it."""
+    made = t.made.get(func.value)
+    if made is None or func.owner is not OWNED:
+        return False
+    code, cells = made
+    if isinstance(source, Generator) or not may_be_virtual(t, ins, code) or not has_room_for(t, ins, code, []):
+        return False
+    info = code_info(code)
+    t.codes.add(code)
+    t.constants[id(code)] = code
+    locals_: list[AV] = [Null() for _ in range(info.nlocalsplus)]
+    locals_[0] = source
+    stack: list[AV] | None = []
+    asks = next((one for one in info.instructions if one.op == "GET_ITER" and one.offset < beginning(info)), None)
+    if asks is not None:  # from 3.15 on that is done by the call
+        seen = t.profiles.get(code, asks.offset)
+        kind = t.specialise(source, set(seen.operands[0]) if seen is not None and seen.operands else set())
+        other = source if isinstance(source, Iterator) else t.dup(source)
+        stack = iterator_over(t, other, kind)
+        if stack is None:
+            t.drop(other)
+            return False
+        if isinstance(source, Iterator):
+            locals_[0] = Twin()
+    for k, cell in enumerate(cells, info.nlocalsplus - len(cells)):
+        locals_[k] = Obj(cell, CellType, FOREVER)  # the function, which the generator has, holds it
+    del t.frame.stack[-2:]
+    t.push(Generator(Origin(code, t.frame.globals, t.frame.builtins), func, 0, locals_, stack))
+    t.pc = ins.next
+    return True
 
 
 def iterate(t: Translator, ins: Ins, kind: type) -> bool:
     """GET_ITER of an instance whose `__iter__` is a generator function. False where it is not, or is to be called."""
     func = lookup(kind, "__iter__")
-    if type(func) is not FunctionType or not may_be_virtual(t, ins, func) or not plain(t, kind):
+    if type(func) is not FunctionType or not may_be_virtual(t, ins, func.__code__) or not plain(t, kind):
         return False
     bound = bind(t, func, [t.peek()])
-    if not isinstance(t.peek(), Obj) or bound is None or not has_room_for(t, ins, func, []):
+    if not isinstance(t.peek(), Obj) or bound is None or not has_room_for(t, ins, func.__code__, []):
         return False
     make_generator(t, ins, func, make_real(t, bound), [t.peek()])
     push_iterator(t, t.pop())
@@ -89,12 +129,12 @@ def iterate(t: Translator, ins: Ins, kind: type) -> bool:
 
 def go_on(t: Translator, ins: Ins, generator: Generator) -> None:
     """FOR_ITER: the generator runs until it yields or returns."""
-    caller, func = t.frame, generator.func
-    info = code_info(func.__code__)
-    frame = Frame(info, func, func.__globals__, func.__builtins__, 0)  # type: ignore[attr-defined]
+    caller, func = t.frame, generator.func.obj if isinstance(generator.func, Const) else None
+    info = code_info(generator.code)
+    frame = Frame(info, func, generator.origin.globals, generator.origin.builtins, 0)
     frame.locals = generator.locals
     frame.stack = [*generator.stack, Const(None)]  # what `next` sends
-    caller.stack[-WIDTH] = Generator(func)
+    caller.stack[-WIDTH] = Generator(generator.origin, generator.func)
     caller.call, caller.answer = ins, "iterates"
     t.frames.append(frame)
     t.pc = generator.offset or beginning(info)
@@ -117,20 +157,27 @@ def yield_value(t: Translator, ins: Ins) -> None:
     own_result(t, result, len(t.frames) - 1, False)
     t.pop()
     frame, call = t.frames.pop(), back(t)
-    assert isinstance(frame.func, FunctionType)
-    t.frame.stack[-WIDTH] = Generator(frame.func, ins.next, frame.locals, frame.stack)
+    generator = t.frame.stack[-WIDTH]
+    assert isinstance(generator, Generator)
+    t.frame.stack[-WIDTH] = Generator(generator.origin, generator.func, ins.next, frame.locals, frame.stack)
     t.push(result)
     t.pc = call.next
 
 
 def end_generator(t: Translator, result: AV, on_stack: bool) -> None:
-    """The generator returns: its locals go, then the result, and the loop is over."""
+    """The generator returns: its locals go, then its function and the result, and the loop is over."""
+    generator = t.frames[-2].stack[-WIDTH]
+    assert isinstance(generator, Generator) and t.ins is not None
     t.drop_check(result)
     t.promote_owned_by(len(t.frames) - 1)
     drop_locals(t)
+    if isinstance(generator.func, Obj):
+        t.promote_heap()  # what its cells hold may go with it
+        t.end_check(generator.func, t.frame_state(t.ins.start, reason="guard"))
     if on_stack:
         t.pop()
     t.frames.pop()
+    t.drop(generator.func)
     t.drop(result)
     call = back(t)
     finish_loop(t)
@@ -156,4 +203,4 @@ def settle(t: Translator, generator: Generator) -> None:
                 number = t.number(av)
                 slots[k] = Num(number.value) if number is not None else av
     if generator.offset:
-        t.forget_dead(code_info(generator.func.__code__), generator.locals, generator.offset)
+        t.forget_dead(code_info(generator.code), generator.locals, generator.offset)

@@ -244,29 +244,29 @@ def get_iter(t: Translator, ins: Ins) -> None:
         push_iterator(t, t.pop())
         return
     kind = t.specialise(av, t.expected(0))
-    if FOR_ITER_PAIR and kind in PAIRED:
-        if not isinstance(av, Obj):
-            t.reject_hidden(av)
-            t.pop()
-            av = Obj(t.owned_value(av), kind, OWNED)
-            t.push(av)
-        t.push(Tagged(t.const_i(0)))
-        return
-    made = virtual(t, av, kind)
+    made = iterator_over(t, av, kind)
     if made is not None:
         t.pop()
-        push_iterator(t, made)
-        return
-    if kind is str or kind in CLOSED_ITERABLES:
-        value = t.boxed(av)
-        result = t.emit("call.closed", value, imm=("PyObject_GetIter", ()))
-        t.emit("guard", t.emit("obj.is_null", result), imm=(False,), state=t.retry_state())
-        t.pop()
-        t.drop(av)  # the iterator holds it
-        push_iterator(t, Obj(result, CLOSED_ITERABLES.get(kind), OWNED))  # type: ignore[arg-type]
+        t.frame.stack += made
         return
     if kind is None or not iterate(t, ins, kind):
         t.opaque("PyObject_GetIter", [av], npop=1, arrange=lambda made: push_iterator(t, made))
+
+
+def iterator_over(t: Translator, av: AV, kind: type | None) -> list[AV] | None:
+    """The slots of an iterator over av, which it takes over, if asking for it runs no code. None, with nothing done, for others."""
+    if FOR_ITER_PAIR and kind in PAIRED:
+        if not isinstance(av, Obj):
+            t.reject_hidden(av)
+            av = Obj(t.owned_value(av), kind, OWNED)
+        return [av, Tagged(t.const_i(0))]
+    made = virtual(t, av, kind)
+    if made is None and (kind is str or kind in CLOSED_ITERABLES):
+        result = t.emit("call.closed", t.boxed(av), imm=("PyObject_GetIter", ()))
+        t.emit("guard", t.emit("obj.is_null", result), imm=(False,), state=t.retry_state())
+        t.drop(av)  # the iterator holds it
+        made = Obj(result, CLOSED_ITERABLES.get(kind), OWNED)  # type: ignore[arg-type, assignment]
+    return None if made is None else [made, Null()] if FOR_ITER_PAIR else [made]
 
 
 def push_iterator(t: Translator, iterator: AV) -> None:

@@ -199,12 +199,24 @@ def change(t: Translator, args: list[AV], operands: list[AV], operation: str, ne
     if len(args) != 2 or t.type_of(args[0]) is not set or not isinstance(args[0], Obj | Const):
         return False
     target, item = args
-    found = member(t, target, set, item, t.expected_operands() - 1)
+    if not alter(t, target, item, t.expected_operands() - 1, operation, needed, args):
+        return False
+    del t.frame.stack[len(t.frame.stack) - len(operands) :]
+    for av in reversed(args):
+        t.drop(av)
+    t.push(Const(None))
+    return True
+
+
+def alter(t: Translator, target: AV, item: AV, position: int, operation: str, needed: bool, spent: list[AV]) -> bool:
+    """Put an item (operand `position`) into a set, or take it out. `spent`: what is let go of afterwards. False, with nothing done, where
+    that is not done here."""
+    found = member(t, target, set, item, position)
     if found is None:
         return False
     if needed:
         require(t, found, True, KeyError)
-    t.drop_check(*args)
+    t.drop_check(*spent)
     t.promote_heap()
     values, temps = lent(t, [item])
     done = t.emit(operation, t.boxed(target), *values)
@@ -213,10 +225,6 @@ def change(t: Translator, args: list[AV], operands: list[AV], operation: str, ne
     else:
         give_back(t, temps)
     t.effect = True
-    del t.frame.stack[len(t.frame.stack) - len(operands) :]
-    for av in reversed(args):
-        t.drop(av)
-    t.push(Const(None))
     return True
 
 

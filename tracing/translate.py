@@ -66,6 +66,7 @@ from .values import (
     Raised,
     Range,
     Tagged,
+    Twin,
     Tup,
     children,
     local_owner,
@@ -670,7 +671,7 @@ class Translator:
     def reject_hidden(self, av: AV) -> None:
         """Leave where av has something that the program cannot hold (an index of the interpreter's, an empty slot), or that only an
         exit can make."""
-        if isinstance(av, Tagged | Null | InFrame | Generator | Raised | Maybe | MaybeNum):
+        if isinstance(av, Tagged | Null | InFrame | Generator | Raised | Maybe | MaybeNum | Twin):
             raise Leave("unsupported_operand_types", f"{type(av).__name__} escapes")
         for part in children(av):
             self.reject_hidden(part)
@@ -875,12 +876,20 @@ class Translator:
         if isinstance(av, Tup):
             return Slot("tuple", parts=tuple(self.slot(i) for i in av.items))
         if isinstance(av, Generator):
-            made_of = (av.func, av.func.__code__, code_info(av.func.__code__).named_only)
-            parts = (*(Slot("const", obj=obj) for obj in made_of), *(self.slot(part) for part in children(av)))
+            func, inside = self.slot(av.func), self.slots(av.locals, av.stack)
+            parts = (func, *(Slot("const", obj=obj) for obj in (av.code, code_info(av.code).named_only)), *inside)
             return Slot("generator", parts=parts, index=av.offset)
         if isinstance(av, Tagged):
             return Slot("tagged", (av.value,))
         raise TranslationError(f"{type(av).__name__} in a frame state")
+
+    def slots(self, locals_: list[AV], stack: list[AV]) -> list[Slot]:
+        """Of a generator's frame. The iterator that a local shares with the stack is made for the local."""
+        twin = next((k for k, av in enumerate(locals_) if isinstance(av, Twin)), None)
+        made = [Slot("null") if isinstance(av, Twin) else self.slot(av) for av in (*locals_, *stack)]
+        if twin is not None and stack and isinstance(stack[0], Iterator | Obj):
+            made[twin], made[len(locals_)] = made[len(locals_)], Slot("twin", index=twin)
+        return made
 
     def place(self, slot: int) -> int:
         """A slot of the real frame, as states have it: its number, or the address of a name's word."""
@@ -922,10 +931,11 @@ class Translator:
             if i == self.real:
                 locals_ = {self.place(k): self.slot(a) for k, a in enumerate(frame.locals) if a.dirty}
                 self.assigns.update(k for k, a in enumerate(frame.locals) if a.dirty and names.word_of(self, k))
+                slots = [self.slot(a) for a in (frame.stack if i < last or stack is None else stack)]
             else:
-                locals_ = {k: self.slot(a) for k, a in enumerate(frame.locals) if not isinstance(a, Null)}
-            used = frame.stack if i < last or stack is None else stack
-            slots = [self.slot(a) for a in used]
+                made = self.slots(frame.locals, frame.stack if i < last or stack is None else stack)
+                locals_ = {k: slot for k, slot in enumerate(made[: len(frame.locals)]) if slot.kind != "null"}
+                slots = made[len(frame.locals) :]
             if i == last:
                 record = FrameRec(frame.code, frame.func, offset, offset, locals_, slots + list(poison), answer=frame.answer)
             else:
@@ -1410,7 +1420,7 @@ class Translator:
             if av.dirty:
                 names.store(self, root_local, self.owned_value(av))
             return
-        if kind in ("n", "fr", "k"):
+        if kind in ("n", "fr", "k", "twin"):
             return
         if kind in REPR_OF.values() or kind in NOTHING:
             number = av if isinstance(av, Num) else self.number(av)
@@ -1445,7 +1455,7 @@ class Translator:
             for item, part in zip(av.items, desc[1], strict=True):
                 self.pass_value(item, part, args, offset, -1)
         elif kind == "g":
-            for part, wanted in zip(children(av), [*desc[3], *desc[4]], strict=True):
+            for part, wanted in zip(children(av), [*desc[3], *desc[4], *desc[5]], strict=True):
                 self.pass_value(part, wanted, args, offset, -1)
         elif kind == "tag":
             assert isinstance(av, Tagged)

@@ -13,7 +13,8 @@ Object references carry their ownership, because frame states and drops follow f
 
 from __future__ import annotations
 
-from types import FunctionType
+from types import CodeType
+from typing import Any
 
 from ..optimizer.ir import Value
 from ..records import dataclass
@@ -287,20 +288,44 @@ class Tup(AV):
         return Tup([i.copy() for i in self.items])
 
 
+class Origin:
+    """What is always the same of the frames of a function: equal if all of it is."""
+
+    __slots__ = ("code", "globals", "builtins")
+
+    def __init__(self, code: CodeType, globals_: dict[str, Any], builtins: dict[str, Any]) -> None:
+        self.code, self.globals, self.builtins = code, globals_, builtins
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Origin):
+            return NotImplemented
+        return self.code is other.code and self.globals is other.globals and self.builtins is other.builtins
+
+    def __hash__(self) -> int:
+        return id(self.code)
+
+
 class Generator(AV):
     """A generator that exists only as what its frame has (see `tracing/generators.py`): it waits at `offset`, or is new (0). While
-    it runs there is a frame of the walk for it, and nothing in here. Exactly one slot holds it."""
+    it runs there is a frame of the walk for it, and nothing in here. Exactly one slot holds it. Its function is a constant, or was
+    made for it."""
 
-    __slots__ = ("func", "offset", "locals", "stack")
+    __slots__ = ("origin", "func", "offset", "locals", "stack")
 
-    def __init__(self, func: FunctionType, offset: int = 0, locals_: list[AV] | None = None, stack: list[AV] | None = None) -> None:
+    def __init__(
+        self, origin: Origin, func: AV, offset: int = 0, locals_: list[AV] | None = None, stack: list[AV] | None = None
+    ) -> None:
         self.dirty = False
-        self.func, self.offset = func, offset
+        self.origin, self.func, self.offset = origin, func, offset
         self.locals = locals_ if locals_ is not None else []
         self.stack = stack if stack is not None else []
 
+    @property
+    def code(self) -> CodeType:
+        return self.origin.code
+
     def copy(self) -> AV:
-        return Generator(self.func, self.offset, [a.copy() for a in self.locals], [a.copy() for a in self.stack])
+        return Generator(self.origin, self.func.copy(), self.offset, [a.copy() for a in self.locals], [a.copy() for a in self.stack])
 
 
 class Tagged(AV):
@@ -314,6 +339,16 @@ class Tagged(AV):
 
     def copy(self) -> AV:
         return Tagged(self.value)
+
+
+class Twin(AV):
+    """What a generator expression goes over, as the local variable that it was given as: another reference to what is at the bottom
+    of its frame's stack, as long as the loop over it goes on. Afterwards nobody asks for it."""
+
+    __slots__ = ()
+
+    def copy(self) -> AV:
+        return Twin()
 
 
 class Raised(AV):
@@ -352,7 +387,7 @@ def children(av: AV) -> tuple[AV, ...]:
     if isinstance(av, Tup):
         return tuple(av.items)
     if isinstance(av, Generator):
-        return (*av.locals, *av.stack)
+        return (av.func, *av.locals, *av.stack)
     return av.parts if isinstance(av, Iterator) else ()
 
 

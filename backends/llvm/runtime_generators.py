@@ -24,15 +24,15 @@ HEAD = 3  # parts of a generator before those that its frame has
 
 @native
 def new_generator(func, code, names):
-    """A generator of that function and code with None for all arguments, which has not begun. `names`: a tuple of the parameters
-    that are given by name only."""
+    """A generator of that function and code with an empty tuple for all arguments (generator expressions of 3.15 ask for its iterator
+    at once), which has not begun. `names`: a tuple of the parameters that are given by name only."""
     ts = c.PyThreadState_Get()
     n = ld32(code + LAYOUT.CODE_ARGCOUNT)
     total = n + ld64(names + LAYOUT.OB_SIZE)
     args = alloca(8 * total + 8)
     i = 0
     while i < total:
-        st64(args + 8 * i, c._Py_NoneStruct)
+        st64(args + 8 * i, ld64(c.jc_state + S.EMPTY_TUPLE))
         i += 1
     remaining = ts + LAYOUT.TS_PY_RECURSION_REMAINING
     st32(remaining, ld32(remaining) + SPARE_LEVELS)
@@ -50,7 +50,7 @@ def new_generator(func, code, names):
 
 @native
 def empty_frame(frame, nlocals):
-    """What a new generator's frame has (None, and the function's cells) goes."""
+    """What a new generator's frame has (arguments, the function's cells; an iterator over nothing holds nothing) goes."""
     i = 0
     while i < nlocals:
         place = frame + LAYOUT.FRAME_LOCALSPLUS + 8 * i
@@ -79,8 +79,7 @@ def make_generator(parts, n, offset):
         while i < n:
             st64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * (i - HEAD), ld64(parts + 8 * i))
             i += 1
-        if offset:
-            set_depth(frame, n - HEAD)
+        set_depth(frame, n - HEAD)
     if offset:
         st64(made + LAYOUT.GEN_FRAME + LAYOUT.FRAME_IP, code + LAYOUT.CODE_BYTES + offset + LAYOUT.OWN_FRAME_IP_ADJUST)
         st8(made + LAYOUT.GEN_STATE, LAYOUT.GEN_SUSPENDED)

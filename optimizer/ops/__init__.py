@@ -3,5 +3,17 @@
 from . import arrays, attributes, call, collect, control, dicts, direct, floats, generators, ints, iterators, lists, objects
 
 __all__ = [
-    *("arrays", "attributes", "call", "collect", "control", "dicts", "direct", "floats", "generators", "ints", "iterators", "lists", "objects"),
+    "arrays",
+    "attributes",
+    "call",
+    "collect",
+    "control",
+    "dicts",
+    "direct",
+    "floats",
+    "generators",
+    "ints",
+    "iterators",
+    "lists",
+    "objects",
 ]
