@@ -84,8 +84,9 @@ class Slot:
     holds), and iterators: sequence_iter and reversed_iter (index; the list or tuple as a part), enumerate (count; the
     iterator inside), zip (the iterators inside). generator: its parts are its function, its code and the names of parameters that are
     given by name only, then locals and operand stack; it goes on at the offset `index`, or is new (0). One that runs has the first
-    three only: what it has is in its frame's record. twin: on the stack of a generator's frame, another reference to its local `index`. maybe_box (values: a number, and a b that says whether there is one), maybe_steal
-    and maybe_new are for locals that may be unbound (the reference is then to `UNBOUND`), and leave the slot empty where they are.
+    three only: what it has is in its frame's record. twin: on the stack of a generator's frame, another reference to its local `index`.
+    maybe_box (values: a number, and a b that says whether there is one), maybe_steal and maybe_new are for locals that may be unbound
+    (the reference is then to `UNBOUND`), and leave the slot empty where they are.
     instance: of the class `obj`, with the parts as its attributes, oldest first; `places` says of each where it is (the number of
     the place in inline values, or minus the offset in the instance). cell: its part, if it has one, is what is in it. function: of the
     code `obj`; the first part is its namespace, others are the cells of its closure. Of these three (SHARED) slots with the same `index`

@@ -856,3 +856,24 @@ def test_random_programs(seed: int, order: list[str]) -> None:
     again = parse(text, table)
     run(again, "all", check=True)
     assert outcome(again) == expected
+
+
+def test_parameters_that_loops_pass_to_each_other_are_one_value() -> None:
+    text = after(
+        "dce",
+        """block a(): %0:o = frame.local [slot=0] %9:b = poll branch %9 ? b(%0) : c(%0)
+        block b(%1:o): %2:b = poll branch %2 ? c(%1) : d(%1)
+        block c(%3:o): %4:b = poll branch %4 ? b(%3) : d(%3)
+        block d(%5:o): obj.incref %5 EXIT {0: steal %5} []""",
+    )
+    assert "block b():" in text and "block d():" in text and "obj.incref %0" in text
+    # One that is something else on one way is that from there on.
+    text = after(
+        "dce",
+        """block a(): %0:o = frame.local [slot=0] %8:o = frame.local [slot=1] %9:b = poll branch %9 ? b(%0) : c(%8)
+        block b(%1:o): %2:b = poll branch %2 ? c(%1) : d(%1)
+        block c(%3:o): %4:b = poll branch %4 ? b(%3) : e(%3)
+        block e(%6:o): jump d(%6)
+        block d(%5:o): obj.incref %5 EXIT {0: steal %5} []""",
+    )
+    assert "block b(%" in text and "block c(%" in text and "block d(%" in text and "block e():" in text

@@ -452,7 +452,6 @@ def make_cell(t: Translator, ins: Ins) -> None:
     if not isinstance(held, Null):
         t.reject_hidden(held)
     cell = t.emit("cell.new")
-    t.emit("guard", t.emit("obj.is_null", cell), imm=(False,), state=t.retry_state())
     if not isinstance(held, Null):
         t.emit("field.put", cell, t.owned_value(held), imm=("CELL_REF",))
     store_local(t, slot, Obj(cell, CellType, OWNED))

@@ -32,8 +32,8 @@ from .values import (
     Obj,
     Range,
     Tagged,
-    Twin,
     Tup,
+    Twin,
     iterator_of,
 )
 

@@ -111,7 +111,7 @@ def generator_shape(address: int) -> Shape | None:
     behind = info.by_offset.get(offset)
     if behind is None or behind.op != "RESUME" or not waits_at(address, id(func), id(code), offset):
         return None
-    if func.__code__ is not code or code.co_cellvars or not yields_plainly(info) or holders(func) is None:
+    if func.__code__ is not code or not yields_plainly(info) or holders(func) is None:
         return None
     depth = info.depth_at(offset) - 1  # without what `next` will send
     slots = tuple(kind_of(memory.read64(address + SLOTS + 8 * k), k >= info.nlocalsplus) for k in range(info.nlocalsplus + depth))

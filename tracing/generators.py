@@ -33,7 +33,7 @@ from .bytecodes_calls import builtins_of, drop_locals, go_inside, has_room_for, 
 from .code_flags import GENERATOR, GENERATORS
 from .consumers import take
 from .decode import CodeInfo, Ins, code_info
-from .iteration import finish_loop, iterator_over, push_iterator
+from .iteration import finish_loop, is_iterated_quietly, iterator_over, push_iterator
 from .methods import lookup
 from .special_methods import plain
 from .translate import NUMBERS, Frame, Leave
@@ -50,7 +50,7 @@ MOST_YIELDS = 3
 def may_be_virtual(t: Translator, ins: Ins, code: CodeType) -> bool:
     """Whether the call of a function with this code (or GET_ITER, which may be one) makes a generator that only the loop behind it
     sees, and that can be left at any time."""
-    if code.co_flags & GENERATORS != GENERATOR or code.co_cellvars or not yields_plainly(code_info(code)):
+    if code.co_flags & GENERATORS != GENERATOR or not yields_plainly(code_info(code)):
         return False
     return t.frame.info.is_looped_over(ins)
 
@@ -72,8 +72,19 @@ def make_generator(t: Translator, ins: Ins, func: FunctionType, args: list[AV], 
     go_inside(t, ins, func, args, operands)
     frame = t.frames.pop()
     t.frame.call = None
+    put_into_cells(t, frame.info, frame.locals)
     t.push(Generator(origin(func), Const(func), 0, frame.locals))
     t.pc = ins.next
+
+
+def put_into_cells(t: Translator, info: CodeInfo, locals_: list[AV]) -> None:
+    """What MAKE_CELL does at the beginning of a call."""
+    for slot in info.cells:
+        held = locals_[slot]
+        cell = t.emit("cell.new")
+        if not isinstance(held, Null):
+            t.emit("field.put", cell, t.owned_value(held), imm=("CELL_REF",))
+        locals_[slot] = Obj(cell, CellType, OWNED)
 
 
 def origin(func: FunctionType) -> Origin:
@@ -99,15 +110,14 @@ def expression(t: Translator, ins: Ins, func: Obj, source: AV) -> bool:
     if asks is not None:  # from 3.15 on that is done by the call
         seen = t.profiles.get(code, asks.offset)
         kind = t.specialise(source, set(seen.operands[0]) if seen is not None and seen.operands else set())
-        other = source if isinstance(source, Iterator) else t.dup(source)
-        stack = iterator_over(t, other, kind)
-        if stack is None:
-            t.drop(other)
+        if not is_iterated_quietly(source, kind):
             return False
+        stack = iterator_over(t, source if isinstance(source, Iterator) else t.dup(source), kind)
         if isinstance(source, Iterator):
             locals_[0] = Twin()
     for k, cell in enumerate(cells, info.nlocalsplus - len(cells)):
         locals_[k] = Obj(cell, CellType, FOREVER)  # the function, which the generator has, holds it
+    put_into_cells(t, info, locals_)
     del t.frame.stack[-2:]
     t.push(Generator(Origin(code, t.frame.globals, t.frame.builtins), func, 0, locals_, stack))
     t.pc = ins.next

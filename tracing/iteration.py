@@ -65,6 +65,7 @@ COUNT_LIMIT = 1 << 61
 EXHAUSTED = iter(())
 """What a loop's slot holds between the end of its iteration and the bytecode that pops it, where there is one."""
 
+SMALL = 1 << 62
 CLOSED_ITERABLES: dict[type, type] = {
     dict: type(iter({})),
     set: type(iter(set())),
@@ -81,6 +82,10 @@ CLOSED_ITERABLES: dict[type, type] = {
 # ---- virtual iterators -------------------------------------------------------------------------------------------------
 
 
+def is_small(numbers: range) -> bool:
+    return max(abs(numbers.start), abs(numbers.stop), abs(numbers.step)) < SMALL
+
+
 def virtual(t: Translator, av: AV, kind: type | None) -> Iterator | None:
     """The virtual iterator over av, which it takes over; None where there is no such thing. `kind`: av's type."""
     if isinstance(av, Iterator):
@@ -89,9 +94,11 @@ def virtual(t: Translator, av: AV, kind: type | None) -> Iterator | None:
         return RangeIter(av.start, t.emit("int.range_len", av.start, av.stop, av.step), av.step)
     if isinstance(av, Const) and type(av.obj) is range:
         r = av.obj
-        if max(abs(r.start), abs(r.stop), abs(r.step)) >= 1 << 62:
+        if not is_small(r):
             return None
         return RangeIter(t.const_i(r.start), t.const_i(len(r)), t.const_i(r.step))
+    if kind is range and isinstance(av, Obj):
+        return over_range(t, av)
     if kind not in PAIRED:
         return None
     if isinstance(av, Tup):
@@ -99,12 +106,23 @@ def virtual(t: Translator, av: AV, kind: type | None) -> Iterator | None:
     return (ListIter if kind is list else TupleIter)(t.const_i(0), av)
 
 
+def over_range(t: Translator, av: Obj) -> RangeIter:
+    """The iterator over a range object that was made elsewhere, if that counts with small steps to small numbers."""
+    start, stop, step, length = (
+        t.emit("obj.unbox_int", t.emit("field.o", av.value, imm=(f"RANGE_{name}",))) for name in ("START", "STOP", "STEP", "LENGTH")
+    )
+    for number in (start, stop, step):
+        t.guard(t.emit("int.below", t.emit("int.add", number, t.const_i(SMALL // 2)), t.const_i(SMALL)))
+    t.drop(av)
+    return RangeIter(start, length, step)
+
+
 def can_be_virtual(t: Translator, av: AV, kinds: set[Any]) -> bool:
     """Whether `virtual` has an answer; checks av's type where one was recorded."""
     if isinstance(av, Iterator | Range):
         return True
     if isinstance(av, Const) and type(av.obj) is range:
-        return max(abs(av.obj.start), abs(av.obj.stop), abs(av.obj.step)) < 1 << 62
+        return is_small(av.obj)
     known = t.type_of(av)
     if known is None and len(kinds) == 1 and kinds <= set(PAIRED):
         known = t.specialise(av, kinds)
@@ -253,8 +271,15 @@ def get_iter(t: Translator, ins: Ins) -> None:
         t.opaque("PyObject_GetIter", [av], npop=1, arrange=lambda made: push_iterator(t, made))
 
 
+def is_iterated_quietly(av: AV, kind: type | None) -> bool:
+    """Whether asking for an iterator over av runs no code."""
+    if isinstance(av, Const) and kind is range:
+        return is_small(av.obj)  # type: ignore[arg-type]
+    return isinstance(av, Iterator | Range) or kind in (str, range, *PAIRED, *CLOSED_ITERABLES)
+
+
 def iterator_over(t: Translator, av: AV, kind: type | None) -> list[AV] | None:
-    """The slots of an iterator over av, which it takes over, if asking for it runs no code. None, with nothing done, for others."""
+    """The slots of an iterator over av, which it takes over, if `is_iterated_quietly`. None, with nothing done, for others."""
     if FOR_ITER_PAIR and kind in PAIRED:
         if not isinstance(av, Obj):
             t.reject_hidden(av)

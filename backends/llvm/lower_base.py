@@ -32,7 +32,7 @@ TYPES = {"i": "i64", "f": "double", "b": "i1", "o": "ptr"}
 
 # Operations whose result is never NULL.
 NONNULL = frozenset(
-    "const.o list.get list.set list.pop_last list.new tuple.get tuple.new obj.box_int obj.box_float"
+    "const.o list.get list.set list.pop_last list.new tuple.get tuple.new cell.new obj.box_int obj.box_float"
     " obj.box_bool range.new frame.globals frame.builtins name.get"
     " iter.new_range iter.new_sequence iter.new_reversed iter.new_enumerate iter.new_zip".split()
 )

@@ -375,23 +375,16 @@ def field_put(e: Emitter, op: Op, o: str, value: str) -> None:
 
 @lowering("cell.new")
 def cell_new(e: Emitter, op: Op) -> str:
-    made = e.let(f"call ptr {e.function('PyCell_New', 'ptr', 'ptr')}(ptr null)")
-    forget(e, made)
-    return made
+    return e.let(f"call ptr {e.function('PyCell_New', 'ptr', 'ptr')}(ptr null){TAGS['alloc']}")
 
 
 @lowering("function.new")
 def function_new(e: Emitter, op: Op) -> str:
     code, namespace = map(e.object, op.imm)
     made = e.let(f"call ptr {e.function('PyFunction_New', 'ptr', 'ptr, ptr')}(ptr {code}, ptr {namespace})")
-    forget(e, made)
-    return made
-
-
-def forget(e: Emitter, made: str) -> None:
-    """Nothing was made: the interpreter is going to try again."""
     with e.when(e.let(f"icmp eq ptr {made}, null"), UNLIKELY):
         e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
+    return made
 
 
 @lowering("function.close")

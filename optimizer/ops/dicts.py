@@ -84,9 +84,14 @@ def set_has(m: Any, o: int, key: int) -> int:
     wanted = memory.object_at(key)
     if not tells(wanted):
         return -1
-    others = [one for one in memory.object_at(o) if one is not wanted and (not tells(one) or type(one) is not type(wanted))]
-    if any(hash(one) == hash(wanted) for one in others):
-        return -1
+    table = memory.read64(o + LAYOUT.SET_TABLE)
+    for entry in range(table, table + 16 * (memory.read64(o + LAYOUT.SET_MASK) + 1), 16):
+        # The hash that is kept there: asking for it may run code.
+        if memory.read64(entry) in (0, key) or memory.read64(entry + 8) != hash(wanted) & (1 << 64) - 1:
+            continue
+        one = memory.object_at(memory.read64(entry))
+        if not tells(one) or type(one) is not type(wanted):
+            return -1
     return int(wanted in memory.object_at(o))
 
 

@@ -366,13 +366,13 @@ def field_put(m: Any, o: int, value: int, offset_name: str) -> None:
 
 @op("cell.new", "", "o", writes="alloc")
 def cell_new(m: Any) -> int:
-    """A new cell with nothing in it. NULL, without an exception, where there is no memory."""
+    """A new cell with nothing in it."""
     return int(memory.new_reference(CellType()))
 
 
 @op("function.new", "", "o", writes="alloc", imm="code namespace")
 def function_new(m: Any, code: CodeType, namespace: dict[str, Any]) -> int:
-    """A new function that has neither a closure nor defaults. NULL as above."""
+    """A new function that has neither a closure nor defaults. NULL, without an exception, where there is no memory."""
     result = int(m.capi("PyFunction_New", (id(code), id(namespace)), ()))
     if result == 0:
         m.clear_error()

@@ -14,6 +14,8 @@ from .rewrite import Replacements, prune
 
 BOXES = frozenset({"obj.box_int", "obj.box_float", "range.new"})
 COUNTS = frozenset({"obj.incref", "obj.drop"})
+MOST_SWEEPS = 20
+"""Over the parameters of a graph, before less is found out about what is left."""
 
 
 def dce(graph: Graph) -> int:
@@ -85,9 +87,11 @@ def mark(graph: Graph) -> set[Value]:
 
 
 def copies(graph: Graph) -> int:
-    """Replace parameters that have one incoming value (besides themselves) by it, until none is left."""
+    """Replace parameters that have one incoming value besides themselves by it, also those that loops pass round among each other.
+
+    What a parameter stands for is assumed until something else comes in: nothing, then one value, then itself (the optimistic scheme of
+    Wegman and Zadeck's constant propagation, for copies)."""
     preds = predecessors(graph.blocks)
-    repl = Replacements()
     sources: dict[Value, list[Value]] = {}
     order = graph.reverse_postorder()
     for block in order:
@@ -95,15 +99,25 @@ def copies(graph: Graph) -> int:
             for param, arg in zip(edge.block.params, edge.args, strict=True):
                 sources.setdefault(param, []).append(arg)
     params = [p for block in order for p in block.params if p in sources]
-    found = -1
-    while found != len(repl):  # a second sweep finds something only where a loop passes a copy round
-        found = len(repl)
+    stands_for: dict[Value, Value | None] = dict.fromkeys(params)
+    changed, sweeps = True, 0
+    while changed:
+        changed, sweeps = False, sweeps + 1
         for param in params:
-            if param in repl.table:
+            now = stands_for[param]
+            if now is param:
                 continue
-            different = {repl.get(a) for a in sources[param]} - {param}
-            if len(different) == 1:
-                repl.replace(param, different.pop())
+            incoming = {stands_for.get(arg, arg) for arg in sources[param]}
+            if sweeps > MOST_SWEEPS:
+                incoming.add(now)  # no value but the first one, or itself: that ends
+            incoming.discard(None)
+            new = (incoming.pop() if len(incoming) == 1 else param) if incoming else None
+            if new is not now:
+                stands_for[param], changed = new, True
+    repl = Replacements()
+    for param, value in stands_for.items():
+        if value is not None and value is not param:
+            repl.replace(param, value)
     if not repl:
         return 0
     for block in graph.blocks:
