@@ -488,3 +488,26 @@ def test_nothing_is_lost() -> None:
         engine.close()
         assert min(growths) < 20
     assert sys.getrefcount(item) == before
+
+
+def large(n: int) -> list[int]:
+    return list(x ^ 1 for x in range(n))
+
+
+def test_a_large_array_is_given_back() -> None:
+    from jitcore.backends.runtime import runtime
+
+    engine = Engine(threshold=10**6, function_threshold=5, background=False, deopt_every=0)
+    if engine.inactive_reason is not None:
+        pytest.skip(engine.inactive_reason)
+    engine.register(large)
+    with engine:
+        for k in range(60):
+            large(k)
+        room = ctypes.c_int64.from_address(runtime().cell("collected_room"))
+        small = room.value
+        for _ in range(5):  # native code may be left in the middle, for better code
+            assert len(large(100_000)) == 100_000
+        assert room.value == 0
+        assert large(50) == [x ^ 1 for x in range(50)] and room.value == small
+    engine.close()

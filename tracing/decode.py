@@ -259,8 +259,8 @@ class CodeInfo:
         asked = ins.op == "GET_ITER"
         ins = self.at(ins.next)
         while ins.op in BEFORE_LOOPS or ins.op == "GET_ITER" and not asked:
-            if ins.op in DISPLAYS and ins.arg:
-                return False
+            if ins.op in DISPLAYS and (ins.arg or self.at(ins.next).op != "SWAP"):
+                return False  # what is looped over, or put into something
             asked |= ins.op == "GET_ITER"
             ins = self.at(ins.next)
         return ins.op == "FOR_ITER"

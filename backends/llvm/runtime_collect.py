@@ -13,6 +13,7 @@ from .runtime_objects import box_float, box_int
 from .runtime_state import drop, take
 
 FIRST_ROOM = 1024
+KEPT_ROOM = 1 << 16  # more is given back at once
 ITEM_BYTES = 16
 
 
@@ -56,6 +57,18 @@ def fill(items, count):
     return 1
 
 
+@native
+def give_room_back(made):
+    """Free an array that has become large. Returns what was made, and clears the exception if that is 0."""
+    if ld64(c.jc_state + S.COLLECTED_ROOM) > KEPT_ROOM:
+        c.PyMem_RawFree(ld64(c.jc_state + S.COLLECTED))
+        st64(c.jc_state + S.COLLECTED, 0)
+        st64(c.jc_state + S.COLLECTED_ROOM, 0)
+    if made == 0:
+        c.PyErr_Clear()
+    return made
+
+
 @native(inline=True)
 def is_there(count):
     """Whether there was room for all of them."""
@@ -69,9 +82,7 @@ def collected_list(count):
     if made and fill(ld64(made + LAYOUT.LIST_ITEMS), count) == 0:
         drop(made)
         made = 0
-    if made == 0:
-        c.PyErr_Clear()
-    return made
+    return give_room_back(made)
 
 
 @native
@@ -81,9 +92,7 @@ def collected_tuple(count):
     if made and count and fill(made + LAYOUT.TUPLE_ITEMS, count) == 0:
         drop(made)
         made = 0
-    if made == 0:
-        c.PyErr_Clear()
-    return made
+    return give_room_back(made)
 
 
 @native
