@@ -236,6 +236,20 @@ PROGRAMS: dict[str, str] = {
                         made.append((str(error), lines[1:]))
             return made
         """,
+    "sums of floats": """
+        import random
+        def sums(xs):
+            return repr(sum(x for x in xs)), repr(sum(-x for x in xs if x != 1.0)), repr(sum(x * y for x in xs for y in xs[:2]))
+        def work(n):
+            inf, nan, draw = float("inf"), float("nan"), random.Random(n)
+            lists = [[0.1] * 10, [1e100, 1.0, -1e100], [-0.0], [-0.0, -0.0], [inf, -1.0], [1.0, inf, -inf], [nan, 1.0], [1.0, nan], [1.0]]
+            lists += [[1e308, 1e308, -1e308], [1.5, 1e16, 1.0, -1e16], [5e-324, -5e-324], [inf, nan], [1e308, 1e308, -inf], [], [1.0] * 9]
+            made = [sums(lists[k % len(lists)]) for k in range(3 * n)]
+            made += [sums([draw.uniform(-1, 1) * 10.0 ** draw.randrange(-20, 20) for _ in range(k % 9)]) for k in range(2 * n)]
+            for k in range(n):
+                made += [sums([0.5, k, 0.1]), sums([k, 1e16, 1.0, True]), sums([0.1, 1 << 70])]
+            return made
+        """,
     "many": """
         def many(k):
             xs = list(x ^ k for x in range(k))

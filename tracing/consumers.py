@@ -41,10 +41,10 @@ ANY_ITEM = ("list", "tuple")
 
 
 class Consumer(NamedTuple):
-    """The function that uses a generator up. `collects`: it is called with a list of the items; others are done as they come."""
+    """The function that uses a generator up, and what is done with an item, a key of WAYS."""
 
     name: str
-    collects: bool
+    way: str
 
 
 def consume(t: Translator, ins: Ins, func: AV, source: AV) -> bool:
@@ -73,12 +73,13 @@ def consume(t: Translator, ins: Ins, func: AV, source: AV) -> bool:
     caller.call = ins
     t.codes.add(code)
     t.constants[id(code)] = code
-    frame = Frame(generator, None, caller.globals, caller.builtins, generator.nlocalsplus + 1)
-    frame.consumer = Consumer(name, collects(t, name, generator))
+    way = way_of(t, name, generator)
+    frame = Frame(generator, None, caller.globals, caller.builtins, generator.nlocalsplus + (2 if way == "compensated" else 1))
+    frame.consumer = Consumer(name, way)
     frame.locals[0] = iterator
-    for k, cell in enumerate(cells):
-        frame.locals[generator.nlocalsplus - len(cells) + k] = Obj(cell, CellType, FOREVER)
-    if name == "sum" or frame.consumer.collects:
+    for k, cell in enumerate(cells, generator.nlocalsplus - len(cells)):
+        frame.locals[k] = Obj(cell, CellType, FOREVER)
+    if way in ("added", "collected"):
         frame.locals[-1] = Num(t.const_i(0))
     t.frames.append(frame)
     t.pc = generator.first_offset
@@ -93,14 +94,16 @@ def consumer_name(t: Translator, below: list[AV]) -> str | None:
     return CONSUMERS.get(id(target.obj)) if isinstance(target, Const) and isinstance(null, Null) else None
 
 
-def collects(t: Translator, name: str, generator: CodeInfo) -> bool:
-    """Whether the function is to be called with all items: it needs them, or they were seen to be of types that are not added or
-    compared here (sums of floats are compensated)."""
+def way_of(t: Translator, name: str, generator: CodeInfo) -> str:
+    """What is to be done with the items, by the types that were seen: of those that are not added or compared here the function gets
+    a list, as do functions that need all of them."""
     if name in RESULTS or name in ("any", "all"):
-        return name in RESULTS
+        return "collected" if name in RESULTS else "asked"
     seen = [t.profiles.get(generator.code, ins.offset) for ins in generator.instructions if ins.op == "YIELD_VALUE"]
     kinds = {kind for one in seen if one is not None and one.operands for kind in one.operands[0]}
-    return not kinds <= {int, bool} if name == "sum" else kinds not in ({int}, {float})
+    if name == "sum":
+        return "added" if kinds <= {int, bool} else "compensated" if kinds == {float} else "collected"
+    return "compared" if kinds in ({int}, {float}) else "collected"
 
 
 def lent_iterator(av: AV) -> AV | None:
@@ -126,50 +129,79 @@ def return_generator(t: Translator, ins: Ins) -> None:
 
 def take(t: Translator, ins: Ins) -> None:
     """YIELD_VALUE: what is done with an item."""
-    frame, item = t.frame, t.peek()
-    consumer = frame.consumer
-    assert consumer is not None
+    frame = t.frame
+    assert frame.consumer is not None
     if t.observation() is None:
         raise Leave("cold")
-    if consumer.collects:
-        collect(t, item, consumer.name)
-        return
-    number = t.number(item, t.expected(0))
-    if number is None and not isinstance(item, Const):
+    item = t.peek()
+    if frame.consumer.way == "collected":
+        collect(t, item, frame.consumer.name)
+    elif frame.consumer.way == "asked":
+        ask(t, ins, item, frame.consumer.name)
+    else:
+        number = t.number(item, t.expected(0))
+        if number is None:
+            t.call_it()
+        assert number is not None
+        WAYS[frame.consumer.way](t, number, frame.consumer.name)
+        frame.stack[-1] = Const(None)
+
+
+def add(t: Translator, number: Num, name: str) -> None:
+    if number.repr == "f":
         t.call_it()
-    if consumer.name == "sum":
-        if number is None or number.repr == "f":
-            t.call_it()
-        assert number is not None
-        total = frame.locals[-1]
-        assert isinstance(total, Num)
-        frame.locals[-1] = Num(t.emit("int.add_ovf", total.value, as_int(t, number)))
-        frame.stack[-1] = Const(None)
+    total = t.frame.locals[-1]
+    assert isinstance(total, Num)
+    t.frame.locals[-1] = Num(t.emit("int.add_ovf", total.value, as_int(t, number)))
+
+
+def compensate(t: Translator, number: Num, name: str) -> None:
+    """The sum of floats, and (the slot before) what rounding has lost of it: as the interpreter does that, by Neumaier's variant of Kahan's
+    algorithm (Python/bltinmodule.c, from 3.12 on). The first one is added to the int 0."""
+    if number.repr != "f":
+        t.call_it()
+    lost, total = t.frame.locals[-2:]
+    x = number.value
+    if not isinstance(total, Num) or not isinstance(lost, Num):
+        t.frame.locals[-2:] = Num(t.const_f(0.0)), Num(t.emit("float.add", x, t.const_f(0.0)))
         return
-    if consumer.name in ("min", "max"):
-        best = frame.locals[-1]
-        if number is None or number.repr == "b" or isinstance(best, Num) and best.repr != number.repr:
-            t.call_it()
-        assert number is not None
-        if isinstance(best, Num):
-            kind = "float" if number.repr == "f" else "int"
-            better = t.emit(f"{kind}.{'lt' if consumer.name == 'min' else 'gt'}", number.value, best.value)
-            number = Num(t.emit(f"{kind}.select", better, number.value, best.value))
-        frame.locals[-1] = Num(number.value)
-        frame.stack[-1] = Const(None)
-        return
+    new = t.emit("float.add", total.value, x)
+    larger = t.emit("float.ge", t.emit("float.abs", total.value), t.emit("float.abs", x))
+    of_x = t.emit("float.add", t.emit("float.sub", total.value, new), x)
+    of_total = t.emit("float.add", t.emit("float.sub", x, new), total.value)
+    t.frame.locals[-2:] = Num(t.emit("float.add", lost.value, t.emit("float.select", larger, of_x, of_total))), Num(new)
+
+
+def compare(t: Translator, number: Num, name: str) -> None:
+    best = t.frame.locals[-1]
+    if number.repr == "b" or isinstance(best, Num) and best.repr != number.repr:
+        t.call_it()
+    if isinstance(best, Num):
+        kind = "float" if number.repr == "f" else "int"
+        better = t.emit(f"{kind}.{'lt' if name == 'min' else 'gt'}", number.value, best.value)
+        number = Num(t.emit(f"{kind}.select", better, number.value, best.value))
+    t.frame.locals[-1] = Num(number.value)
+
+
+WAYS: dict[str, Callable[["Translator", Num, str], None]] = {"added": add, "compensated": compensate, "compared": compare}
+"""What is done with numbers. Besides these, items are "collected", or "asked" whether they are true."""
+
+
+def ask(t: Translator, ins: Ins, item: AV, name: str) -> None:
+    """any and all: the item may be the last one."""
+    number = t.number(item, t.expected(0))
     if number is None:
-        assert isinstance(item, Const)
-        if type(item.obj) not in (str, type(None)):
+        if not isinstance(item, Const) or type(item.obj) not in (str, type(None)):
             t.call_it()
+        assert isinstance(item, Const)
         truth = t.const_b(bool(item.obj))
     elif number.repr == "b":
         truth = number.value
     else:
         zero = t.const_f(0.0) if number.repr == "f" else t.const_i(0)
         truth = t.emit("float.ne" if number.repr == "f" else "int.ne", number.value, zero)
-    frame.stack[-1] = Const(None)
-    wanted = consumer.name == "any"
+    t.frame.stack[-1] = Const(None)
+    wanted = name == "any"
     over, on = (behind(t), True, lambda: end(t, lambda: Const(wanted))), (ins.next, True, None)
     t.split(truth, *((over, on) if wanted else (on, over)))
 
@@ -195,16 +227,25 @@ def collect(t: Translator, item: AV, name: str) -> None:
 
 def used_up(t: Translator) -> None:
     """The generator returns."""
-    frame = t.frame
-    consumer, so_far = frame.consumer, frame.locals[-1]
+    consumer, locals_ = t.frame.consumer, t.frame.locals
     assert consumer is not None
-    if isinstance(so_far, Null) and consumer.name in ("min", "max"):
+    if consumer.way == "compared" and isinstance(locals_[-1], Null):
         raise Leave("cold")  # the least of nothing is an error
     t.pc = behind(t)
-    if consumer.collects:
-        end(t, lambda: collected(t, consumer.name, so_far))
+    if consumer.way == "collected":
+        end(t, lambda: collected(t, consumer.name, locals_[-1]))
+    elif consumer.way == "compensated":
+        end(t, lambda: compensated(t, *locals_[-2:]))
     else:
-        end(t, lambda: Const(consumer.name == "all") if consumer.name in ("any", "all") else so_far)
+        end(t, lambda: Const(consumer.name == "all") if consumer.way == "asked" else locals_[-1])
+
+
+def compensated(t: Translator, lost: AV, total: AV) -> AV:
+    """The sum, with what was lost unless that is nothing, or no number."""
+    if not isinstance(total, Num) or not isinstance(lost, Num):
+        return Const(0)  # of nothing at all
+    worth_it = t.emit("bool.and", t.emit("float.ne", lost.value, t.const_f(0.0)), t.emit("float.is_finite", lost.value))
+    return Num(t.emit("float.select", worth_it, t.emit("float.add", total.value, lost.value), total.value))
 
 
 def collected(t: Translator, name: str, count: AV) -> AV:
