@@ -404,6 +404,29 @@ PROGRAMS: dict[str, str] = {
         def work(n):
             return [goes(k) for k in range(n)] + list(orders("abc", 2))[0:1]
         """,
+    "over what was just made": """
+        def over(k, d):
+            some = (
+                tuple(x for x in [k, 2][:]), any(x == 9 for x in (k, 3)), list(x for x in d.items()), list(x for x in str(k)), set(x for x in {k, 1}),
+                all(x for x in range(k, k + 2)), tuple(x for x in zip([k], "a")), list(x for x in reversed([k, 1])), list(d[x] for x in d.keys()),
+                tuple(x for x in iter([k])), any(x is None for x in map(str, [k])), [x for x in (y for y in sorted([k, 2]))], tuple(x for x in Row(k)),
+            )
+            for x in (y + k for y in [1, k, 3][: k % 4]):
+                if x == 2 * k:
+                    break
+            return some, x if k % 4 else 0
+        class Row:
+            def __init__(self, k):
+                self.k = k
+            def __iter__(self):
+                log.append(self.k)
+                return iter((self.k, self))
+            def __repr__(self):
+                return "Row"
+        def work(n):
+            log.clear()
+            return [repr(over(k, {k: "a", "b": k})) for k in range(n)], log
+        """,
     "ranges that are kept": """
         def over(r, s):
             total = 0

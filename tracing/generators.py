@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from .binding import bind, make_real
 from .bytecode_table import bytecode
-from .bytecodes_calls import builtins_of, drop_locals, go_inside, has_room_for, own_result
+from .bytecodes_calls import builtins_of, drop_locals, go_inside, has_room_for, lent, own_result
 from .code_flags import GENERATOR, GENERATORS
 from .consumers import take
 from .decode import CodeInfo, Ins, code_info
@@ -112,9 +112,12 @@ def expression(t: Translator, ins: Ins, func: Obj, source: AV) -> bool:
         kind = t.specialise(source, set(seen.operands[0]) if seen is not None and seen.operands else set())
         if not is_iterated_quietly(source, kind):
             return False
-        stack = iterator_over(t, source if isinstance(source, Iterator) else t.dup(source), kind)
+        stack = iterator_over(t, lent(source, FOREVER), kind)
+        assert stack is not None
         if isinstance(source, Iterator):
             locals_[0] = Twin()
+        elif isinstance(source, Obj) and source.owner is OWNED:
+            t.own(stack[0])
     for k, cell in enumerate(cells, info.nlocalsplus - len(cells)):
         locals_[k] = Obj(cell, CellType, FOREVER)  # the function, which the generator has, holds it
     put_into_cells(t, info, locals_)

@@ -167,6 +167,8 @@ def may_be_virtual(op: Op) -> bool:
 
 def is_known(maker: Op, op: Op, value: Value) -> bool:
     """Whether the operation does nothing with the instance but what `Instance` knows."""
+    if op.name.startswith("field.") and maker.name != "cell.new":
+        return False
     return value not in op.args[1:] and op.name in (*RULES, *PUTS) or op.name == "obj.is"
 
 
