@@ -409,7 +409,8 @@ PROGRAMS: dict[str, str] = {
             some = (
                 tuple(x for x in [k, 2][:]), any(x == 9 for x in (k, 3)), list(x for x in d.items()), list(x for x in str(k)), set(x for x in {k, 1}),
                 all(x for x in range(k, k + 2)), tuple(x for x in zip([k], "a")), list(x for x in reversed([k, 1])), list(d[x] for x in d.keys()),
-                tuple(x for x in iter([k])), any(x is None for x in map(str, [k])), [x for x in (y for y in sorted([k, 2]))], tuple(x for x in Row(k)),
+                tuple(x for x in iter([k])), any(x == "" for x in map(str, [k])),
+                [x for x in (y for y in sorted([k, 2]))], tuple(x for x in Row(k)),
             )
             for x in (y + k for y in [1, k, 3][: k % 4]):
                 if x == 2 * k:
