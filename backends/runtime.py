@@ -732,7 +732,8 @@ class Runtime:
 
         # Types die without telling their watchers; `unwatch` drops the reference and with it the callback.
         self._watch("Type", kind, S.WATCH_TYPE, flag_address, weakref.ref(kind, gone))
-        c_function("PyType_Watch", ctypes.c_int, ctypes.c_int, ctypes.py_object)(number, kind)
+        # By address: ctypes asks an object for its `__class__`, which a metaclass may have code for.
+        c_function("PyType_Watch", ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(number, id(kind))
         if memory.read32(id(kind) + LAYOUT.TYPE_VERSION_TAG):
             return True
         memory.write64(flag_address, 0)

@@ -24,7 +24,7 @@ from ..optimizer.ops.objects import ITSELF
 from ..records import dataclass
 from . import mappings
 from .exceptions import may_be_caught, require
-from .methods import ABSENT, BUILTIN_TYPES, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_data, is_static, lookup, lookup_behind, mro
+from .methods import ABSENT, BUILTIN_TYPES, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_class, is_data, is_static, lookup, lookup_behind, mro
 from .translate import Throw
 from .values import AV, FOREVER, HEAP, OWNED, Const, Iterator, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
@@ -94,8 +94,8 @@ def instance(t: Translator, av: AV, kind: type, default: str) -> Obj | None:
 def load(t: Translator, name: str, as_method: bool) -> bool:
     """The attribute of the object on top of the stack, in its place. `as_method`: as a callable, in the form that calls expect."""
     av = t.peek()
-    if isinstance(av, Const) and type(av.obj) is type:
-        return load_of_class(t, av.obj, name, as_method)
+    if isinstance(av, Const) and is_class(av.obj):
+        return load_of_class(t, av.obj, name, as_method)  # type: ignore[arg-type]
     kind = t.specialise(av, t.expected(0))
     if kind is None:
         return False
@@ -158,9 +158,14 @@ def get_property(t: Translator, obj: Obj, found: object) -> bool:
 
 def load_of_class(t: Translator, kind: type, name: str, as_method: bool) -> bool:
     """An attribute of a class that is known, as far as the class itself or a base has it and it is no descriptor with a say."""
-    found = lookup(kind, name)
-    if found is ABSENT or is_data(lookup(type, name)) or not t.watch_type(kind):
+    found, meta = lookup(kind, name), type(kind)
+    usual = lookup(meta, "__getattribute__") is lookup(type, "__getattribute__")
+    if found is ABSENT or is_data(lookup(meta, name)) or not usual or not t.watch_type(kind):
         return False
+    if meta is not type:
+        if not t.watch_type(meta):
+            return False
+        t.ensure_type(Obj(t.const_o(kind), None, FOREVER), meta)
     if type(found) is classmethod and as_method and type(found.__func__) is FunctionType:
         unchanged(t, found, found.__func__)
         t.pop()
@@ -222,7 +227,7 @@ def enclosing_class(t: Translator) -> type | None:
         held = cell.cell_contents
     except ValueError:
         return None
-    return held if isinstance(held, type) else None
+    return held if is_class(held) else None
 
 
 def load_by_super_object(t: Translator, name: str, arrange: Callable[[AV], None]) -> None:

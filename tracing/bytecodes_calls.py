@@ -24,7 +24,7 @@ from .exceptions import raise_by_call
 from .frame_need import closed_entry
 from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
-from .methods import ABSENT, METHOD_DESCRIPTOR, lookup
+from .methods import ABSENT, METHOD_DESCRIPTOR, is_class, lookup
 from .translate import ANY, TYPE_OF, Frame, Leave, function_parts
 from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Owner, Tup, lent_owner, local_owner, owned_parts
 from .versions import CALL_NULL_FIRST, NAMES_ALWAYS, intrinsic_1
@@ -99,7 +99,7 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
             return
         if closed_builtin(t, target.obj, args, npop):
             return
-        if isinstance(target.obj, type) and raise_by_call(t, ins, target.obj):
+        if is_class(target.obj) and raise_by_call(t, ins, target.obj):  # type: ignore[arg-type]
             return
         if type(target.obj) is FunctionType and takes_positions(target.obj):
             native = direct_target(t, target.obj, args)
@@ -242,7 +242,7 @@ def may_give_up(t: Translator, target: AV) -> bool:
         obs = t.observation()
         callees = obs.callees if obs is not None and not obs.megamorphic else [None]
     for one in callees:
-        func = lookup(one, "__init__") if isinstance(one, type) else one
+        func = lookup(one, "__init__") if is_class(one) else one
         if func is None or type(func) is MethodType or type(func) is FunctionType and code_info(func.__code__).gives_up_parameters:
             return True
     return False

@@ -17,7 +17,7 @@ from . import names, special_methods
 from .bytecode_table import bytecode
 from .decode import Ins
 from .exceptions import may_be_caught, require
-from .methods import inherits, is_static, qualname
+from .methods import inherits, is_class, is_static, qualname
 from .translate import Leave, TranslationError
 from .values import AV, FRAME, OWNED, Const, Iterator, Null, Num, Obj, Range, Tup, local_owner
 from .versions import binary_op_symbol, compare_coerces, compare_symbol
@@ -525,11 +525,11 @@ def is_op(t: Translator, ins: Ins) -> None:
 def identical(t: Translator, left: AV, right: AV) -> Value:
     """Identity where it does not depend on boxes: singletons and objects."""
     for one, other in ((left, right), (right, left)):
-        if isinstance(one, Const) and (one.obj is None or isinstance(one.obj, bool | type) or one.obj is ...):
+        if isinstance(one, Const) and (one.obj is None or one.obj is ... or type(one.obj) is bool or is_class(one.obj)):
             if isinstance(other, Const):
                 return t.const_b(one.obj is other.obj)
             if isinstance(other, Num):
-                if other.repr == "b" and isinstance(one.obj, bool):
+                if other.repr == "b" and type(one.obj) is bool:
                     return other.value if one.obj else t.emit("bool.not", other.value)
                 return t.const_b(False)
             if isinstance(other, Obj):

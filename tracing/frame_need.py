@@ -125,7 +125,7 @@ LATE = {("_random", "Random", "random"): (("x",), float), ("_random", "Random", 
 def closed_entry(target: object) -> Closed | None:
     """What is known of a callable that may be closed."""
     entry = CLOSED.get(id(target))
-    if entry is None and isinstance(target, MethodDescriptorType):
+    if entry is None and type(target) is MethodDescriptorType:
         kind = target.__objclass__
         late = LATE.get((kind.__module__, kind.__name__, target.__name__)) if kind.__module__ in sys.modules else None
         if late is not None and getattr(sys.modules[kind.__module__], kind.__name__, None) is kind:

@@ -53,17 +53,22 @@ def holders(func: FunctionType) -> list[tuple[Any, str, Any]] | None:
         held = (holder if not chain else _DICT(holder)).get(name, ABSENT)
         chain.append((holder, name, held))
         if len(chain) < len(names):
-            if not isinstance(held, type) or is_static(held):
+            if not is_class(held) or is_static(held):
                 return None
             holder = held
-    return chain if func in wrapped(chain[-1][2]) else None
+    return chain if any(one is func for one in wrapped(chain[-1][2])) else None
 
 
 def wrapped(held: object) -> tuple[object, ...]:
     """The functions that a class has under a name, if that is what it has."""
     if type(held) is property:
         return held.fget, held.fset, held.fdel
-    return (held.__func__,) if isinstance(held, classmethod | staticmethod) else (held,)
+    return (held.__func__,) if issubclass(type(held), (classmethod, staticmethod)) else (held,)  # type: ignore[attr-defined]
+
+
+def is_class(obj: object) -> bool:
+    """Whether the object is a class. (`isinstance` would ask it for its `__class__`, which may be code of the program's.)"""
+    return issubclass(type(obj), type)
 
 
 def is_data(found: object) -> bool:

@@ -713,7 +713,8 @@ class Translator:
 
     def receive_check(self, value: AV, *holders: AV) -> None:
         """The same of what one of them has been given the value first, which goes with it if nobody else has it."""
-        self.drop_check(*holders, *([value] if any(map(owned_parts, holders)) else []))
+        holding = any(o.type not in SAFE_TO_DROP for av in holders for o in owned_parts(av))
+        self.drop_check(*holders, *([value] if holding else []))
 
     def end_check(self, obj: Obj, state: State | None = None) -> None:
         """Make sure that the end of an object that is let go of alone runs no code. Looking into functions takes a while."""

@@ -141,14 +141,14 @@ def plain_values(address: int) -> list[int] | None:
 def version_tag(kind: type) -> int:
     """The tag of the type's current version: it gets another one, or 0, when anything about it or a base changes. 0 where it
     can get none any more: each class has a limited number of versions."""
-    assigner()(kind)
+    assigner()(id(kind))  # by address: ctypes asks an object for its `__class__`, which a metaclass may have code for
     return current_version(kind)
 
 
 @cache
-def assigner() -> Callable[[type], int]:
-    """The C function that gives a type a version, if it can."""
-    return ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(symbol("PyUnstable_Type_AssignVersionTag"))
+def assigner() -> Callable[[int], int]:
+    """The C function that gives the type at an address a version, if it can."""
+    return ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(symbol("PyUnstable_Type_AssignVersionTag"))
 
 
 def current_version(kind: type) -> int:
