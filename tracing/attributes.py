@@ -95,7 +95,7 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     """The attribute of the object on top of the stack, in its place. `as_method`: as a callable, in the form that calls expect."""
     av = t.peek()
     if isinstance(av, Const) and is_class(av.obj):
-        return load_of_class(t, av.obj, name, as_method)  # type: ignore[arg-type]
+        return load_of_class(t, av.obj, name, as_method)
     kind = t.specialise(av, t.expected(0))
     if kind is None:
         return False

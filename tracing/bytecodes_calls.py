@@ -99,7 +99,7 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
             return
         if closed_builtin(t, target.obj, args, npop):
             return
-        if is_class(target.obj) and raise_by_call(t, ins, target.obj):  # type: ignore[arg-type]
+        if is_class(target.obj) and raise_by_call(t, ins, target.obj):
             return
         if type(target.obj) is FunctionType and takes_positions(target.obj):
             native = direct_target(t, target.obj, args)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..abi.instances import HEAP_TYPE
 
@@ -66,7 +66,7 @@ def wrapped(held: object) -> tuple[object, ...]:
     return (held.__func__,) if issubclass(type(held), (classmethod, staticmethod)) else (held,)  # type: ignore[attr-defined]
 
 
-def is_class(obj: object) -> bool:
+def is_class(obj: object) -> TypeGuard[type]:
     """Whether the object is a class. (`isinstance` would ask it for its `__class__`, which may be code of the program's.)"""
     return issubclass(type(obj), type)
 
