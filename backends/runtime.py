@@ -78,6 +78,7 @@ HELPERS: dict[str, NativeFunction] = {
     "dict_put": runtime_dicts.put,
     "make_room": runtime_collect.make_room,
     "collected_list": runtime_collect.collected_list,
+    "collected_sorted": runtime_collect.collected_sorted,
     "collected_tuple": runtime_collect.collected_tuple,
     "collected_call": runtime_collect.collected_call,
     "collected_text": runtime_collect.collected_text,
@@ -155,7 +156,7 @@ CELLS = {
 ROUTINES = (
     *("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "find_key", "place_text", "place_int", "place_key"),
     *("set_part", "has_int", "has_text", "set_has", "type_find", "dict_put", "link", "unlink"),
-    *("make_room", "collected_list", "collected_tuple", "collected_call", "collected_text"),
+    *("make_room", "collected_list", "collected_sorted", "collected_tuple", "collected_call", "collected_text"),
 )
 """Of HELPERS, those that compiled code calls."""
 HOOKS = {

@@ -11,7 +11,7 @@ from .ir import Block, Op
 
 MAKES_OR_FAILS = frozenset(
     {"dict.new", "instance.new", "function.new", "call.closed", "call.closed_vector", "seq.slice", "list.slice", "list.take"}
-    | {"collect.list", "collect.tuple", "collect.call", "collect.join"}
+    | {"collect.list", "collect.sorted", "collect.tuple", "collect.call", "collect.join"}
 )
 """Operations that give a new reference, or NULL with nothing done."""
 

@@ -124,6 +124,35 @@ def test_cells_and_functions(effort: str) -> None:
         assert [memory.refcount(id(one)) for one in given] == counts
 
 
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_sorted_and_sizes(effort: str) -> None:
+    """Lists have the room that they have when the interpreter fills them from a generator."""
+    maker = Maker()
+    count = maker.input("i")
+    for k in range(70):
+        maker.emit("collect.int", maker.emit("const.i", imm=(k,)), maker.emit("const.i", imm=(k * 7 % 70,)))
+    maker.exit(maker.emit("collect.list", count))
+    ordered = Maker()
+    a, b = ordered.input("o"), ordered.input("o")
+    n = ordered.emit("collect.object", ordered.emit("collect.object", ordered.emit("const.i", imm=(0,)), a), b)
+    ordered.exit(ordered.emit("collect.sorted", n), ordered.emit("call.raised"))
+    native = Native(maker.graph, effort)
+    for size in (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 18, 40, 55, 70):
+        filled = list(k * 7 % 70 for k in range(size)) if size else []
+        as_generator = (k * 7 % 70 for k in range(size))
+        maker.set(size)
+        made = result_of(native.run()[1][0])
+        assert made == filled and sys.getsizeof(made) == sys.getsizeof(list(as_generator))
+        made += [1, 2]
+        assert made == [*filled, 1, 2]
+    for run in runs(ordered, effort):
+        ordered.set(id("b"), id("a"))
+        address, raised = run()[1]
+        assert result_of(address) == ["a", "b"] and raised is False
+        ordered.set(id("b"), id(1))
+        assert run()[1] == [0, False]
+
+
 def two_cells() -> Callable[[], object]:
     a = b = None
     return lambda: (a, b)
@@ -529,7 +558,11 @@ def test_nothing_is_lost() -> None:
 
 
 def large(n: int) -> list[int]:
-    return list(x ^ 1 for x in range(n))
+    return sorted(x ^ 1 for x in range(n))
+
+
+def late_error(xs: list[int], k: int) -> object:
+    return sorted(10 // (x - k) for x in xs)
 
 
 def test_a_large_array_is_given_back() -> None:
@@ -539,13 +572,19 @@ def test_a_large_array_is_given_back() -> None:
     if engine.inactive_reason is not None:
         pytest.skip(engine.inactive_reason)
     engine.register(large)
+    engine.register(late_error)
     with engine:
         for k in range(60):
             large(k)
+            late_error([5] * k, 7)
         room = ctypes.c_int64.from_address(runtime().cell("collected_room"))
         small = room.value
         for _ in range(5):  # native code may be left in the middle, for better code
             assert len(large(100_000)) == 100_000
         assert room.value == 0
-        assert large(50) == [x ^ 1 for x in range(50)] and room.value == small
+        for _ in range(5):
+            with pytest.raises(ZeroDivisionError):
+                late_error([5] * 100_000 + [7], 7)
+        assert room.value == 0
+        assert large(50) == [*range(50)] and room.value == small
     engine.close()

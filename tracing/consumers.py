@@ -251,7 +251,7 @@ def compensated(t: Translator, lost: AV, total: AV) -> AV:
 def collected(t: Translator, name: str, count: AV) -> AV:
     """What the function makes of the items. Where that fails it is asked again, by the interpreter."""
     assert isinstance(count, Num)
-    if name in ANY_ITEM:
+    if name in (*ANY_ITEM, "sorted"):
         made = t.emit(f"collect.{name}", count.value)
     elif name == "join":
         made = t.emit("collect.join", count.value, t.boxed(t.frames[-2].stack[1 - OPERANDS]))

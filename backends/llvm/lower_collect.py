@@ -52,6 +52,13 @@ def collected_list(e: Emitter, op: Op, count: str) -> str:
     return e.let(f"call ptr {e.routine('jc_collected_list', 'ptr', 'i64')}(i64 {count})")
 
 
+@lowering("collect.sorted")
+def collected_sorted(e: Emitter, op: Op, count: str) -> str:
+    result = e.let(f"call ptr {e.routine('jc_collected_sorted', 'ptr', 'i64')}(i64 {count})")
+    forget_error(e, e.let(f"icmp eq ptr {result}, null"))
+    return result
+
+
 @lowering("collect.tuple")
 def collected_tuple(e: Emitter, op: Op, count: str) -> str:
     return e.let(f"call ptr {e.routine('jc_collected_tuple', 'ptr', 'i64')}(i64 {count})")

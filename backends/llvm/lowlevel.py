@@ -62,6 +62,7 @@ SIGNATURES: dict[str, str] = {
     "PyMem_RawFree": "vp",
     "PyList_New": "pl",
     "PyList_SetSlice": "ipllp",
+    "PyList_Sort": "ip",
     "PyMem_RawMalloc": "pl",
     "PyMem_RawRealloc": "ppl",
     "PyObject_Free": "vp",

@@ -14,6 +14,7 @@ from .runtime_state import drop, take
 
 FIRST_ROOM = 1024
 KEPT_ROOM = 1 << 16  # more is given back at once
+FIRST_ALLOCATED = 8  # what a list that is filled from an iterator of unknown length begins with
 ITEM_BYTES = 16
 
 
@@ -58,15 +59,22 @@ def fill(items, count):
 
 
 @native
-def give_room_back(made):
-    """Free an array that has become large. Returns what was made, and clears the exception if that is 0."""
+def finished(made):
+    """Returns what was made of the items, which are forgotten; clears the exception if that is 0."""
+    forget_collected()
+    if made == 0:
+        c.PyErr_Clear()
+    return made
+
+
+@native(inline=True)
+def forget_collected():
+    """Free the array, if it has become large: also where native code is left before all is collected."""
     if ld64(c.jc_state + S.COLLECTED_ROOM) > KEPT_ROOM:
         c.PyMem_RawFree(ld64(c.jc_state + S.COLLECTED))
         st64(c.jc_state + S.COLLECTED, 0)
         st64(c.jc_state + S.COLLECTED_ROOM, 0)
-    if made == 0:
-        c.PyErr_Clear()
-    return made
+    return 0
 
 
 @native(inline=True)
@@ -76,13 +84,37 @@ def is_there(count):
 
 
 @native
+def allocated_for(count):
+    """The room in a list that was filled with so many items from a generator (`list_resize` and the end of `list_extend` in
+    Objects/listobject.c)."""
+    room = FIRST_ALLOCATED
+    while room < count:
+        room = (room + 1 + ((room + 1) >> 3) + 6) & -4
+    if count < room >> 1:
+        room = (count + (count >> 3) + 6) & -4
+    return room if count else 0
+
+
+@native
 def collected_list(count):
     """A new list of the first items, or 0."""
-    made = c.PyList_New(count) if is_there(count) else 0
-    if made and fill(ld64(made + LAYOUT.LIST_ITEMS), count) == 0:
+    made = c.PyList_New(allocated_for(count)) if is_there(count) else 0
+    if made:
+        st64(made + LAYOUT.OB_SIZE, count)
+    if made and count and fill(ld64(made + LAYOUT.LIST_ITEMS), count) == 0:
         drop(made)
         made = 0
-    return give_room_back(made)
+    return finished(made)
+
+
+@native
+def collected_sorted(count):
+    """The same in order; 0 with an exception where it has none."""
+    made = collected_list(count)
+    if made and c.PyList_Sort(made) < 0:
+        drop(made)
+        return 0
+    return made
 
 
 @native
@@ -92,7 +124,7 @@ def collected_tuple(count):
     if made and count and fill(made + LAYOUT.TUPLE_ITEMS, count) == 0:
         drop(made)
         made = 0
-    return give_room_back(made)
+    return finished(made)
 
 
 @native

@@ -33,6 +33,7 @@ from ...abi import LAYOUT, instances
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld8, ld16, ld32, ld64, native, st8, st32, st64, ult
 from .runtime_answers import answered, drop_temps, iterated, iterated_by_next, pop_operands, push_operand
+from .runtime_collect import forget_collected
 from .runtime_generators import enter_generator, make_generator
 from .runtime_state import (
     breaker_set,
@@ -778,6 +779,7 @@ def run_exit(frame, ts, desc, buf, door):
     st64(desc + D_COUNT, count)
     if kind == MISMATCH:
         return 0
+    forget_collected()
     base = frame  # in which native code was entered
     if frame == 0:
         base = ld64(buf - 16)
