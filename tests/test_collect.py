@@ -578,7 +578,6 @@ def test_a_large_array_is_given_back() -> None:
             large(k)
             late_error([5] * k, 7)
         room = ctypes.c_int64.from_address(runtime().cell("collected_room"))
-        small = room.value
         for _ in range(5):  # native code may be left in the middle, for better code
             assert len(large(100_000)) == 100_000
         assert room.value == 0
@@ -586,5 +585,5 @@ def test_a_large_array_is_given_back() -> None:
             with pytest.raises(ZeroDivisionError):
                 late_error([5] * 100_000 + [7], 7)
         assert room.value == 0
-        assert large(50) == [*range(50)] and room.value == small
+        assert large(50) == [*range(50)] and 0 < room.value <= 1 << 16  # what is kept
     engine.close()
