@@ -35,7 +35,7 @@ from typing import Any
 from ..abi import LAYOUT, instances, memory
 from ..abi.unbound import UNBOUND
 from ..optimizer.answers import NUMBERS
-from ..optimizer.ir import SHARED, FrameRec, Graph, Slot, State, Value
+from ..optimizer.ir import GENERATOR_HEAD, SHARED, FrameRec, Graph, Slot, State, Value
 from .exit_buffer import WORDS, places
 from .exit_buffer import words as written
 
@@ -87,8 +87,6 @@ WITH_PARTS = {
 }
 """Slots made of others: (temp, first part, number of parts, and the buffer index of a number, of a generator the offset, of an
 instance the address of its `shape`, of a function its code, or 0)."""
-GENERATOR_HEAD = 3
-"""The parts of a generator before those that its frame has."""
 BOXES = {"i": Temp.BOX_INT, "f": Temp.BOX_FLOAT, "b": Temp.BOX_BOOL}
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from .. import observing
 from ..abi import LAYOUT, AbiError, arrays, instances, memory
 from ..abi.pending import blocked_signals
-from ..optimizer import answers
+from ..optimizer import answers, ir
 from ..optimizer.ops import collect, objects
 from .llvm import (
     cache,
@@ -314,6 +314,7 @@ def routine_sources() -> list[bytes]:
         arrays,
         collect,
         instances,
+        ir,
         objects,
         observing,
     )

@@ -110,6 +110,8 @@ class Slot:
             yield from part.each_value()
 
 
+GENERATOR_HEAD = 3
+"""The parts of a generator before those that its frame has."""
 SHARED = ("instance", "cell", "function")
 """Slots that show objects which several slots may show."""
 

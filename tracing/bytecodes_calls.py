@@ -70,8 +70,9 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         target, own = first, None if isinstance(second, Null) else second
     if own is not None:
         args = [own, *args]
-    if isinstance(target, Obj) and own is not None and not nargs and (consume(t, ins, target, own) or expression(t, ins, target, own)):
-        return
+    if isinstance(target, Obj) and target.value in t.made and own is not None and not nargs:
+        if consume(t, ins, target, own) or expression(t, ins, target, own):
+            return
     if isinstance(target, Obj):
         target = known_target(t, target, len(t.frame.stack) - npop + operands.index(target), kwnames)
         if t.block is None:
@@ -412,8 +413,8 @@ def go_inside(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
     for k, av in enumerate(args):
         av.dirty = False
         frame.locals[k] = av
-    for k, cell in enumerate(func.__closure__ or ()):
-        frame.locals[info.nlocalsplus - len(code.co_freevars) + k] = Const(cell)
+    for k, cell in zip(info.free, func.__closure__ or ()):
+        frame.locals[k] = Const(cell)
     t.frames.append(frame)
     t.pc = info.call_offset
 

@@ -451,10 +451,15 @@ def make_cell(t: Translator, ins: Ins) -> None:
     held = Null() if isinstance(t.frame.locals[slot], Null) else load_local(t, slot)
     if not isinstance(held, Null):
         t.reject_hidden(held)
+    store_local(t, slot, new_cell(t, held))
+
+
+def new_cell(t: Translator, held: AV) -> Obj:
+    """A cell with that, which it takes over, or (Null) with nothing in it."""
     cell = t.emit("cell.new")
     if not isinstance(held, Null):
         t.emit("field.put", cell, t.owned_value(held), imm=("CELL_REF",))
-    store_local(t, slot, Obj(cell, CellType, OWNED))
+    return Obj(cell, CellType, OWNED)
 
 
 @bytecode("STORE_DEREF")

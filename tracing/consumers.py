@@ -47,17 +47,16 @@ class Consumer(NamedTuple):
     way: str
 
 
-def consume(t: Translator, ins: Ins, func: AV, source: AV) -> bool:
+def consume(t: Translator, ins: Ins, func: Obj, source: AV) -> bool:
     """The call of a function that was made just now for a generator expression, if the next bytecode gives the generator to a function
     that uses it up. False where that is none of ours."""
-    made = t.made.get(func.value) if isinstance(func, Obj) else None
     stack, info = t.frame.stack, t.frame.info
-    if made is None or not info.is_used_up(ins) or t.raising is not None or t.consumer is not None or len(stack) < OPERANDS:
+    if not info.is_used_up(ins) or t.raising is not None or t.consumer is not None or len(stack) < OPERANDS:
         return False
     below = stack[-OPERANDS:-2]
     name = consumer_name(t, below)
     iterator = lent_iterator(source)
-    code, cells = made
+    code, cells = t.made[func.value]
     key = (Same(t.frame.code), ins.offset)
     if name is None or iterator is None or key in t.memory.called:
         return False
@@ -77,7 +76,7 @@ def consume(t: Translator, ins: Ins, func: AV, source: AV) -> bool:
     frame = Frame(generator, None, caller.globals, caller.builtins, generator.nlocalsplus + (2 if way == "compensated" else 1))
     frame.consumer = Consumer(name, way)
     frame.locals[0] = iterator
-    for k, cell in enumerate(cells, generator.nlocalsplus - len(cells)):
+    for k, cell in zip(generator.free, cells):
         frame.locals[k] = Obj(cell, CellType, FOREVER)
     if way in ("added", "collected"):
         frame.locals[-1] = Num(t.const_i(0))

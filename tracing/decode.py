@@ -175,6 +175,11 @@ class CodeInfo:
         """The slots of locals that calls of the function put into cells."""
         return tuple(i.arg for i in self.instructions if i.op == "MAKE_CELL")
 
+    @cached_property
+    def free(self) -> range:
+        """The slots of locals where a frame has the cells of its function's closure."""
+        return range(self.nlocalsplus - len(self.code.co_freevars), self.nlocalsplus)
+
     def successors(self, ins: Ins) -> list[int]:
         """Offsets where the interpreter may go on, exceptions aside."""
         out = []

@@ -224,9 +224,8 @@ def enter_direct(t: Translator) -> None:
             frame.locals[k] = Const(None)
         else:
             frame.locals[k] = Obj(value, None if kind is ANY else kind, FOREVER)
-    free = len(entry.code.co_freevars)
-    for k, cell in enumerate(func.__closure__ or ()):
-        frame.locals[info.nlocalsplus - free + k] = Const(cell)
+    for k, cell in zip(info.free, func.__closure__ or ()):
+        frame.locals[k] = Const(cell)
     if info.is_merge(entry.offset):
         t.arrive(entry.offset)
     else:

@@ -30,10 +30,11 @@ from typing import TYPE_CHECKING
 from .binding import bind, make_real
 from .bytecode_table import bytecode
 from .bytecodes_calls import builtins_of, drop_locals, go_inside, has_room_for, lent, own_result
+from .bytecodes_stack import new_cell
 from .code_flags import GENERATOR, GENERATORS
 from .consumers import take
 from .decode import CodeInfo, Ins, code_info
-from .iteration import finish_loop, is_iterated_quietly, iterator_over, push_iterator
+from .iteration import finish_loop, iterator_over, push_iterator
 from .methods import lookup
 from .special_methods import plain
 from .translate import NUMBERS, Frame, Leave
@@ -80,11 +81,7 @@ def make_generator(t: Translator, ins: Ins, func: FunctionType, args: list[AV], 
 def put_into_cells(t: Translator, info: CodeInfo, locals_: list[AV]) -> None:
     """What MAKE_CELL does at the beginning of a call."""
     for slot in info.cells:
-        held = locals_[slot]
-        cell = t.emit("cell.new")
-        if not isinstance(held, Null):
-            t.emit("field.put", cell, t.owned_value(held), imm=("CELL_REF",))
-        locals_[slot] = Obj(cell, CellType, OWNED)
+        locals_[slot] = new_cell(t, locals_[slot])
 
 
 def origin(func: FunctionType) -> Origin:
@@ -94,11 +91,8 @@ def origin(func: FunctionType) -> Origin:
 def expression(t: Translator, ins: Ins, func: Obj, source: AV) -> bool:
     """The call of a function that was made just now for a generator expression, which goes over `source`. False where the generator
     is seen by others than the loop behind it."""
-    made = t.made.get(func.value)
-    if made is None or func.owner is not OWNED:
-        return False
-    code, cells = made
-    if isinstance(source, Generator) or not may_be_virtual(t, ins, code) or not has_room_for(t, ins, code, []):
+    code, cells = t.made[func.value]
+    if func.owner is not OWNED or isinstance(source, Generator) or not may_be_virtual(t, ins, code) or not has_room_for(t, ins, code, []):
         return False
     info = code_info(code)
     t.codes.add(code)
@@ -110,15 +104,14 @@ def expression(t: Translator, ins: Ins, func: Obj, source: AV) -> bool:
     if asks is not None:  # from 3.15 on that is done by the call
         seen = t.profiles.get(code, asks.offset)
         kind = t.specialise(source, set(seen.operands[0]) if seen is not None and seen.operands else set())
-        if not is_iterated_quietly(source, kind):
-            return False
         stack = iterator_over(t, lent(source, FOREVER), kind)
-        assert stack is not None
+        if stack is None:
+            return False
         if isinstance(source, Iterator):
             locals_[0] = Twin()
         elif isinstance(source, Obj) and source.owner is OWNED:
             t.own(stack[0])
-    for k, cell in enumerate(cells, info.nlocalsplus - len(cells)):
+    for k, cell in zip(info.free, cells):
         locals_[k] = Obj(cell, CellType, FOREVER)  # the function, which the generator has, holds it
     put_into_cells(t, info, locals_)
     del t.frame.stack[-2:]

@@ -66,6 +66,7 @@ EXHAUSTED = iter(())
 """What a loop's slot holds between the end of its iteration and the bytecode that pops it, where there is one."""
 
 SMALL = 1 << 62
+"""Ranges of smaller numbers are gone over without overflow."""
 CLOSED_ITERABLES: dict[type, type] = {
     dict: type(iter({})),
     set: type(iter(set())),
@@ -271,15 +272,8 @@ def get_iter(t: Translator, ins: Ins) -> None:
         t.opaque("PyObject_GetIter", [av], npop=1, arrange=lambda made: push_iterator(t, made))
 
 
-def is_iterated_quietly(av: AV, kind: type | None) -> bool:
-    """Whether asking for an iterator over av runs no code."""
-    if isinstance(av, Const) and kind is range:
-        return is_small(av.obj)  # type: ignore[arg-type]
-    return isinstance(av, Iterator | Range) or kind in (str, range, *PAIRED, *CLOSED_ITERABLES)
-
-
 def iterator_over(t: Translator, av: AV, kind: type | None) -> list[AV] | None:
-    """The slots of an iterator over av, which it takes over, if `is_iterated_quietly`. None, with nothing done, for others."""
+    """The slots of an iterator over av, which it takes over, if asking for it runs no code. None, with nothing done, for others."""
     if FOR_ITER_PAIR and kind in PAIRED:
         if not isinstance(av, Obj):
             t.reject_hidden(av)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...optimizer.ir import Op
-from .lower_base import UNLIKELY, Emitter, lowering
-from .lower_objects import drop_text
+from .lower_base import TAGS, UNLIKELY, Emitter, lowering
+from .lower_lists import tuple_text
+from .lower_objects import drop_text, incref_text
 
 ARGUMENTS_OFFSET = -(1 << 63)
 
@@ -75,6 +76,28 @@ def call_closed_vector(e: Emitter, op: Op, callable_: str, *args: str) -> str:
     result = vectorcall(e, callable_, list(args))
     forget_error(e, e.let(f"icmp eq ptr {result}, null"))
     return result
+
+
+@lowering("cell.new")
+def cell_new(e: Emitter, op: Op) -> str:
+    return e.let(f"call ptr {e.function('PyCell_New', 'ptr', 'ptr')}(ptr null){TAGS['alloc']}")
+
+
+@lowering("function.new")
+def function_new(e: Emitter, op: Op) -> str:
+    code, namespace = map(e.object, op.imm)
+    made = e.let(f"call ptr {e.function('PyFunction_New', 'ptr', 'ptr, ptr')}(ptr {code}, ptr {namespace})")
+    forget_error(e, e.let(f"icmp eq ptr {made}, null"))
+    return made
+
+
+@lowering("function.close")
+def function_close(e: Emitter, op: Op, o: str, *cells: str) -> None:
+    for cell in cells:
+        incref_text(e, cell)
+    closure = tuple_text(e, cells)
+    e.do(f"call i32 {e.function('PyFunction_SetClosure', 'i32', 'ptr, ptr')}(ptr {o}, ptr {closure})")
+    drop_text(e, closure, "heap")
 
 
 def vectorcall(e: Emitter, callable_: str, args: list[str], names: Any = None) -> str:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from ...optimizer.ir import Op
-from ...optimizer.ops.collect import FLOAT, INT, OBJECT
+from ...optimizer.ops.collect import FLOAT, INT, ITEM_BYTES, OBJECT
 from .lower_base import LIKELY, Emitter, lowering
 from .lower_call import forget_error
-
-ITEM_BYTES = 16
-"""Of each item: what it is, and its word."""
 
 
 @lowering("collect.object")
@@ -49,32 +46,32 @@ def is_room(e: Emitter, i: str) -> str:
 
 @lowering("collect.list")
 def collected_list(e: Emitter, op: Op, count: str) -> str:
-    return e.let(f"call ptr {e.routine('jc_collected_list', 'ptr', 'i64')}(i64 {count})")
+    return made(e, "jc_collected_list", count)
 
 
 @lowering("collect.sorted")
 def collected_sorted(e: Emitter, op: Op, count: str) -> str:
-    result = e.let(f"call ptr {e.routine('jc_collected_sorted', 'ptr', 'i64')}(i64 {count})")
-    forget_error(e, e.let(f"icmp eq ptr {result}, null"))
-    return result
+    return made(e, "jc_collected_sorted", count)
 
 
 @lowering("collect.tuple")
 def collected_tuple(e: Emitter, op: Op, count: str) -> str:
-    return e.let(f"call ptr {e.routine('jc_collected_tuple', 'ptr', 'i64')}(i64 {count})")
+    return made(e, "jc_collected_tuple", count)
 
 
 @lowering("collect.call")
 def collected_call(e: Emitter, op: Op, count: str, function: str) -> str:
-    return given(e, "jc_collected_call", count, function)
+    return made(e, "jc_collected_call", count, function)
 
 
 @lowering("collect.join")
 def collected_text(e: Emitter, op: Op, count: str, separator: str) -> str:
-    return given(e, "jc_collected_text", count, separator)
+    return made(e, "jc_collected_text", count, separator)
 
 
-def given(e: Emitter, routine: str, count: str, other: str) -> str:
-    result = e.let(f"call ptr {e.routine(routine, 'ptr', 'i64, ptr')}(i64 {count}, ptr {other})")
+def made(e: Emitter, routine: str, count: str, *others: str) -> str:
+    """What a routine makes of the items, with other objects."""
+    function = e.routine(routine, "ptr", ", ".join(["i64", *["ptr"] * len(others)]))
+    result = e.let(f"call ptr {function}({', '.join([f'i64 {count}', *(f'ptr {other}' for other in others)])})")
     forget_error(e, e.let(f"icmp eq ptr {result}, null"))
     return result

@@ -3,7 +3,7 @@ a helper, so that growing and shrinking follow CPython's own policy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...abi import LAYOUT
 from ...optimizer.ir import Op
@@ -330,6 +330,11 @@ def tuple_get(e: Emitter, op: Op, o: str, i: str) -> str:
 
 @lowering("tuple.new")
 def tuple_new(e: Emitter, op: Op, *values: str) -> str:
+    return tuple_text(e, values)
+
+
+def tuple_text(e: Emitter, values: Sequence[str]) -> str:
+    """A new tuple of these, whose references it takes over."""
     made = e.let(f"call ptr {e.function('PyTuple_New', 'ptr', 'i64')}(i64 {len(values)}){TAGS['alloc']}")
     for n, v in enumerate(values):
         e.store("ptr", v, made, LAYOUT.TUPLE_ITEMS + 8 * n, "tuple")

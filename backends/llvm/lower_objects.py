@@ -373,30 +373,6 @@ def field_put(e: Emitter, op: Op, o: str, value: str) -> None:
         drop_text(e, old, "heap")
 
 
-@lowering("cell.new")
-def cell_new(e: Emitter, op: Op) -> str:
-    return e.let(f"call ptr {e.function('PyCell_New', 'ptr', 'ptr')}(ptr null){TAGS['alloc']}")
-
-
-@lowering("function.new")
-def function_new(e: Emitter, op: Op) -> str:
-    code, namespace = map(e.object, op.imm)
-    made = e.let(f"call ptr {e.function('PyFunction_New', 'ptr', 'ptr, ptr')}(ptr {code}, ptr {namespace})")
-    with e.when(e.let(f"icmp eq ptr {made}, null"), UNLIKELY):
-        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
-    return made
-
-
-@lowering("function.close")
-def function_close(e: Emitter, op: Op, o: str, *cells: str) -> None:
-    closure = e.let(f"call ptr {e.function('PyTuple_New', 'ptr', 'i64')}(i64 {len(cells)}){TAGS['alloc']}")
-    for n, cell in enumerate(cells):
-        incref_text(e, cell)
-        e.store("ptr", cell, closure, LAYOUT.TUPLE_ITEMS + 8 * n, "tuple")
-    e.do(f"call i32 {e.function('PyFunction_SetClosure', 'i32', 'ptr, ptr')}(ptr {o}, ptr {closure})")
-    drop_text(e, closure, "heap")
-
-
 @lowering("str.len")
 def str_len(e: Emitter, op: Op, o: str) -> str:
     return e.load("i64", o, LAYOUT.STR_LENGTH, "str")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ...abi import LAYOUT
-from ...optimizer.ops.collect import INT, OBJECT
+from ...optimizer.ops.collect import INT, ITEM_BYTES, OBJECT
 from . import runtime_state as S
 from .lowlevel import alloca, c, ld64, native, st64
 from .runtime_objects import box_float, box_int
@@ -15,7 +15,6 @@ from .runtime_state import drop, take
 FIRST_ROOM = 1024
 KEPT_ROOM = 1 << 16  # more is given back at once
 FIRST_ALLOCATED = 8  # what a list that is filled from an iterator of unknown length begins with
-ITEM_BYTES = 16
 
 
 @native
@@ -58,15 +57,6 @@ def fill(items, count):
     return 1
 
 
-@native
-def finished(made):
-    """Returns what was made of the items, which are forgotten; clears the exception if that is 0."""
-    forget_collected()
-    if made == 0:
-        c.PyErr_Clear()
-    return made
-
-
 @native(inline=True)
 def forget_collected():
     """Free the array, if it has become large: also where native code is left before all is collected."""
@@ -97,19 +87,20 @@ def allocated_for(count):
 
 @native
 def collected_list(count):
-    """A new list of the first items, or 0."""
+    """A new list of the first items, or 0, with an exception set or not."""
     made = c.PyList_New(allocated_for(count)) if is_there(count) else 0
     if made:
         st64(made + LAYOUT.OB_SIZE, count)
     if made and count and fill(ld64(made + LAYOUT.LIST_ITEMS), count) == 0:
         drop(made)
         made = 0
-    return finished(made)
+    forget_collected()
+    return made
 
 
 @native
 def collected_sorted(count):
-    """The same in order; 0 with an exception where it has none."""
+    """The same in order; 0 also where it has none."""
     made = collected_list(count)
     if made and c.PyList_Sort(made) < 0:
         drop(made)
@@ -124,12 +115,13 @@ def collected_tuple(count):
     if made and count and fill(made + LAYOUT.TUPLE_ITEMS, count) == 0:
         drop(made)
         made = 0
-    return finished(made)
+    forget_collected()
+    return made
 
 
 @native
 def collected_call(count, function):
-    """function(list of the first items), or 0, with an exception set or not."""
+    """function(list of the first items), or 0."""
     args = alloca(8)
     items = collected_list(count)
     if items == 0:
@@ -142,7 +134,7 @@ def collected_call(count, function):
 
 @native
 def collected_text(count, separator):
-    """The first items joined, or 0, with an exception set or not."""
+    """The first items joined, or 0."""
     items = collected_list(count)
     if items == 0:
         return 0

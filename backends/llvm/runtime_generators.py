@@ -14,12 +14,12 @@ undoes both where the frame yields, returns or raises.
 from __future__ import annotations
 
 from ...abi import LAYOUT
+from ...optimizer.ir import GENERATOR_HEAD
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld32, ld64, native, st8, st32, st64
 from .runtime_state import set_depth, slot_close, slot_object
 
 SPARE_LEVELS = 8  # of Python's recursion limit, and of C recursion, for a call that runs nothing of the program
-HEAD = 3  # parts of a generator before those that its frame has
 
 
 @native
@@ -70,16 +70,16 @@ def make_generator(parts, n, offset):
     if made == 0:
         return 0
     i = 0
-    while i < HEAD:
+    while i < GENERATOR_HEAD:
         slot_close(ld64(parts + 8 * i))
         i += 1
-    if n > HEAD:
+    if n > GENERATOR_HEAD:
         frame = made + LAYOUT.GEN_FRAME
         empty_frame(frame, ld32(code + LAYOUT.CODE_NLOCALSPLUS))
         while i < n:
-            st64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * (i - HEAD), ld64(parts + 8 * i))
+            st64(frame + LAYOUT.FRAME_LOCALSPLUS + 8 * (i - GENERATOR_HEAD), ld64(parts + 8 * i))
             i += 1
-        set_depth(frame, n - HEAD)
+        set_depth(frame, n - GENERATOR_HEAD)
     if offset:
         st64(made + LAYOUT.GEN_FRAME + LAYOUT.FRAME_IP, code + LAYOUT.CODE_BYTES + offset + LAYOUT.OWN_FRAME_IP_ADJUST)
         st8(made + LAYOUT.GEN_STATE, LAYOUT.GEN_SUSPENDED)

@@ -14,6 +14,8 @@ from ..registry import op
 
 OBJECT, INT, FLOAT = 0, 1, 2
 """What an item is."""
+ITEM_BYTES = 16
+"""Of each item in the array of native code: what it is, and its word."""
 
 
 def put(m: Any, i: int, item: object) -> int:

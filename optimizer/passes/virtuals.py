@@ -169,7 +169,9 @@ def is_known(maker: Op, op: Op, value: Value) -> bool:
     """Whether the operation does nothing with the instance but what `Instance` knows."""
     if op.name.startswith("field.") and maker.name != "cell.new":
         return False
-    return value not in op.args[1:] and op.name in (*RULES, *PUTS) or op.name == "obj.is"
+    if op.name not in RULES and op.name not in PUTS:
+        return False
+    return value not in op.args[1:] or op.name == "obj.is"
 
 
 def rewrite(graph: Graph, instead: dict[Op, list[Op]], shown: dict[Op | Block, dict[Value, Slot]], repl: Replacements) -> None:
