@@ -8,7 +8,8 @@ A descriptor is an array of signed 64-bit words:
 
     0 count    1 hot threshold (0: never)    2 exit id    3 kind    4 number of temps    5 number of frames
     6 index of the first frame word          7 number of buffer words
-    8.. temps, four words each: op, a, b, c  (see `Temp`); each makes one owned reference
+    8 address of the word in which the region's quick code counts down, or 0
+    9.. temps, four words each: op, a, b, c  (see `Temp`); each makes one owned reference
     then the frames, outermost first: code, func, ip, call ip, nlocals, nwrites, nstack, npoison, answer,
          nwrites x [slot number or address of a name's word, temp], nstack x [temp], npoison x [code, see POISON_WORDS]
 
@@ -41,7 +42,8 @@ from .exit_buffer import words as written
 
 KINDS = {"resume": 0, "return": 1, "mismatch": 2, "error": 3, "suspended": 4}
 POISON_WORDS = {"null": 0, "poison": 1, "none": 2, "empty": 3}
-HEADER_WORDS = 8
+HEADER_WORDS = 9
+TICKS = 8
 TEMP_WORDS = 4
 
 Entry = tuple[int, int, int, int]
@@ -119,6 +121,10 @@ class DescriptorBlock:
     @hot.setter
     def hot(self, threshold: int) -> None:
         self.words[1] = threshold
+
+    def count_in(self, ticks: int) -> None:
+        """The region counts its use down in the word at this address."""
+        self.words[TICKS] = ticks
 
     def temps(self) -> list[Entry]:
         """The temp entries, for tests and reports."""
@@ -258,8 +264,8 @@ def build(state: State, exit_id: int, hot: int = 0, indices: tuple[int, ...] | N
     for depth, frame in enumerate(state.frames):
         frames += frame_words(depth, frame, places, keep)
     words = [0, hot, exit_id, KINDS[state.kind], len(temps.entries), len(state.frames)]
-    words += [HEADER_WORDS + TEMP_WORDS * len(temps.entries), written([indices])]
-    assert len(words) == WORDS + 1
+    words += [HEADER_WORDS + TEMP_WORDS * len(temps.entries), written([indices]), 0]
+    assert len(words) == HEADER_WORDS and words[WORDS] == written([indices])
     words += [word for entry in temps.entries for word in entry]
     return DescriptorBlock(words + frames, exit_id, state, keep, indices)
 

@@ -1194,10 +1194,11 @@ class Engine:
             return
         block = region.descriptors[state]
         if region.ticks is not None and region.ticks.value < 0:
-            # It leaves wherever it can, to ask for better code. Where only native code calls it, no door hears of that.
+            # It left to ask for better code, and only native code calls it: no door hears of that.
             region.ticks.value = NEVER_USED_UP
             self._tier_up(region.entry.address)
-            self._ask_later(block)
+            if block.count >= block.hot:
+                self._ask_later(block)
             return
         if site.offset == FUNCTION and self._retire_idle(site):
             return

@@ -546,7 +546,9 @@ class Compiler:
         symbols = {**lowered.symbols, **self.runtime.symbols}
         if 0 < options.opt_level < 3:
             region.ticks, region.budget = ctypes.c_int64(options.tier_threshold), options.tier_threshold
-            symbols["ticks"] = ctypes.addressof(region.ticks)
+            symbols["ticks"] = region.ticks_address
+            for block in descriptors.values():
+                block.count_in(region.ticks_address)
             effort = affordable("quick" if options.opt_level == 1 else "full", lowered.ir_text)
             region.upgrade = Upgrade(lowered.ir_text, symbols, exports, effort)
         self.note("lower", start)

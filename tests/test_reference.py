@@ -56,7 +56,7 @@ def test_header_and_frames() -> None:
     state = State("error", (outer, inner), "x")
     made = build(state, 17, hot=50)
     words = list(made.words)
-    assert words[:8] == [0, 50, 17, 3, 4, 2, HEADER_WORDS + 16, 2]
+    assert words[:9] == [0, 50, 17, 3, 4, 2, HEADER_WORDS + 16, 2, 0]
     start = id(CODE) + LAYOUT.CODE_BYTES
     frames = [
         *(id(CODE), 0, start + 6, start + 4, NLOCALS, 0, 2, 0, 0, 0, 1),

@@ -61,7 +61,8 @@ D_NTEMPS = 32
 D_NFRAMES = 40
 D_FRAMES = 48
 D_NBUF = 56
-D_TEMPS = 64
+D_TICKS = 64
+D_TEMPS = 72
 
 RESUME = 0
 RETURN = 1
@@ -655,8 +656,15 @@ def throw_ip(entry):
 
 
 @native
-def tell_hot_exit(ts, desc, code, frame):
-    """Call the hot-exit hook with (exit id, code, frame address) of the innermost frame."""
+def tell_of_exit(ts, desc, wanted, code, frame):
+    """Call the exit hook with (exit id, code, frame address) of the innermost frame, if the exit has been taken often, or for
+    another reason (`wanted`). With the breaker set a signal handler is due, and not in the hook: another time."""
+    count = ld64(desc + D_COUNT)
+    if count != ld64(desc + D_HOT) and wanted == 0:
+        return 0
+    if breaker_set(ts):
+        st64(desc + D_COUNT, count - 1)
+        return 0
     args = alloca(24)
     st64(args, checked(c.PyLong_FromLongLong(ld64(desc + D_ID))))
     st64(args + 8, code)
@@ -667,6 +675,16 @@ def tell_hot_exit(ts, desc, code, frame):
     drop(ld64(args))
     drop(ld64(args + 16))
     return 0
+
+
+@native
+def ticks_used_up(desc):
+    """Whether the exit's region has left in order to get better code. Doors look themselves (`used`), but only native code may
+    call a direct function."""
+    ticks = ld64(desc + D_TICKS)
+    if ticks == 0:
+        return 0
+    return ld64(ticks) < 0
 
 
 @native
@@ -775,8 +793,7 @@ def run_exit(frame, ts, desc, buf, door):
     ERROR run and pop the frame and return its result (0 with an exception set); RETURN returns the value and
     leaves the frame to the door. MISMATCH does nothing and is counted by the door."""
     kind = ld64(desc + D_KIND)
-    count = ld64(desc + D_COUNT) + 1
-    st64(desc + D_COUNT, count)
+    st64(desc + D_COUNT, ld64(desc + D_COUNT) + 1)
     if kind == MISMATCH:
         return 0
     forget_collected()
@@ -841,11 +858,7 @@ def run_exit(frame, ts, desc, buf, door):
         slot_close(ld64(kept + 8 * i))
         i += 1
     drop_all_temps(frames, nframes)
-    if count == ld64(desc + D_HOT):
-        if breaker_set(ts):
-            st64(desc + D_COUNT, count - 1)  # a signal handler is due, and not in the hook: another time
-        else:
-            tell_hot_exit(ts, desc, ld64(ld64(frames + 16 * nframes - 8) + X_CODE), innermost)
+    tell_of_exit(ts, desc, 0, ld64(ld64(frames + 16 * nframes - 8) + X_CODE), innermost)
 
     throw = 0
     if error:
@@ -1004,10 +1017,8 @@ def run_unwound(frame, ts, desc, buf, door, caller):
         slot_close(ld64(kept + 8 * i))
         i += 1
     drop_all_temps(frames, n)
-    count = ld64(first + D_COUNT) + 1
-    st64(first + D_COUNT, count)
-    if count == ld64(first + D_HOT):
-        tell_hot_exit(ts, first, ld64(ld64(frames + 16 * n - 8) + X_CODE), innermost)
+    st64(first + D_COUNT, ld64(first + D_COUNT) + 1)
+    tell_of_exit(ts, first, ticks_used_up(first), ld64(ld64(frames + 16 * n - 8) + X_CODE), innermost)
     throw = 0
     if error:
         throw = 1
