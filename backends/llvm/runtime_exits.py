@@ -1018,7 +1018,8 @@ def run_unwound(frame, ts, desc, buf, door, caller):
         i += 1
     drop_all_temps(frames, n)
     st64(first + D_COUNT, ld64(first + D_COUNT) + 1)
-    tell_of_exit(ts, first, ticks_used_up(first), ld64(ld64(frames + 16 * n - 8) + X_CODE), innermost)
+    if n:
+        tell_of_exit(ts, first, ticks_used_up(first), ld64(ld64(frames + 16 * n - 8) + X_CODE), innermost)
     throw = 0
     if error:
         throw = 1
