@@ -92,6 +92,13 @@ def in_loop(n: int) -> int:
     return total
 
 
+def many(n: int) -> int:
+    total = 0
+    for k in range(n):
+        total += fib(k % 15)
+    return total
+
+
 def ackermann(m: int, n: int) -> int:
     if m == 0:
         return n + 1
@@ -215,3 +222,33 @@ block entry.0():
     graph = parse(text, symbols)
     verify(graph)
     assert show(graph, symbols) == text
+
+
+def test_a_function_that_only_native_code_calls_gets_better_code_when_its_count_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves to ask for that, by exits that may have been taken often before, and be far from being hot the next time."""
+    expected = many(400)
+    engine = Engine(threshold=100, function_threshold=100, background=False, tier_threshold=1_000_000_000)
+    engine.register(fib)
+    engine.register(many)
+    engine.enable()
+    try:
+        for _ in range(6):
+            assert many(400) == expected
+        region = next(r for r in engine.regions if r.state == "live" and r.target is not None and r.code is fib.__code__)
+        for block in region.descriptors.values():
+            block.hot = 1 << 40
+        left_at: list[int] = []
+        tell = engine._hot_exit
+
+        def told(exit_id: int) -> None:
+            left_at.append(region.ticks.value)
+            tell(exit_id)
+
+        monkeypatch.setattr(engine, "_hot_exit", told)
+        assert region.tier == "none" and region.ticks.value > 0
+        region.ticks.value = 100
+        assert many(400) == expected
+        assert any(ticks < 0 for ticks in left_at)
+        assert region.tier == "full"
+    finally:
+        engine.disable()

@@ -32,8 +32,9 @@ from . import cache
 
 CODEGEN_LEVEL = {"none": 0, "light": 0, "quick": 1, "full": 2}
 EFFORTS = tuple(CODEGEN_LEVEL)
-MOST_LINES = {"full": 12_000, "quick": 25_000}
-"""Lines of text up to which an effort takes about a second."""
+MOST_LINES = {"full": 2_500, "quick": 25_000}
+"""Lines of text up to which an effort is worth its time. What the full pipeline does better than the quick passes are tight loops,
+which are short texts; longer ones came out as fast with either, for half the time. Quick passes take about a second for that many."""
 KEPT_BYTES = 2 << 20
 """Object code kept for texts that come again, and as much of what was kept before: some hundred regions."""
 
