@@ -21,7 +21,9 @@ OF_SAVED = 0.5
 FIRST_BETTER = 0.05
 """Seconds for better code that every process has; the share beyond that is the option `compile_share`."""
 REFRESH = 0.02
-"""Seconds for which it is taken for true how much was saved."""
+"""Seconds for which it is taken for true how much was saved,"""
+LONGER = 50
+"""or so many times as long as it takes to find that out, where there are many regions."""
 
 
 class Budget:
@@ -32,7 +34,7 @@ class Budget:
         self.spent = 0.0
         self.better = 0.0
         self.saved = saved
-        self._saved, self._asked = 0.0, 0.0
+        self._saved, self._until = 0.0, 0.0
 
     def affords(self, seconds: float = 0.0) -> bool:
         """Whether compiles, with one more that takes so long, have had no more than their share of the time by now."""
@@ -47,6 +49,7 @@ class Budget:
         if left >= 0:
             return True
         now = perf_counter()
-        if now - self._asked > REFRESH:
-            self._asked, self._saved = now, self.saved()
+        if now > self._until:
+            self._saved, then = self.saved(), perf_counter()
+            self._until = then + max(REFRESH, LONGER * (then - now))
         return left + OF_SAVED * self._saved >= 0

@@ -109,6 +109,8 @@ class Region:
     tier: str = ""
     _work: tuple[int, float] | None = None
     """`work`, and how much was known then."""
+    _each: tuple[int, float] | None = None
+    """The same of `each_call`."""
 
     @property
     def name(self) -> str:
@@ -148,6 +150,15 @@ class Region:
         return self._work[1]
 
     @property
+    def each_call(self) -> float:
+        """Of a function: what a call spares; see `LoopSite.call_saves`."""
+        if self.site is None or self.translation is None:
+            return inf
+        if self._each is None or self._each[0] != self.site.learned:
+            self._each = self.site.learned, self.site.call_saves(self.translation)
+        return self._each[1]
+
+    @property
     def saves(self) -> float:
         """How many seconds the code has saved so far, about; less than nothing where it leaves too soon. Calls by native code are
         seen as far as quick code counts them."""
@@ -157,7 +168,7 @@ class Region:
             return 0.0
         if self.offset != FUNCTION:
             return SAVED * (self.gained - ENTRY_COST * self.entry.entries)
-        each = self.site.call_saves(self.translation) if self.translation is not None else inf
+        each = self.each_call
         if each == inf:
             return 0.0
         used = (self.turns_of_ticks + 1) * self.budget - min(max(self.ticks.value, 0), self.budget)
@@ -193,7 +204,7 @@ class Region:
         exits = share * sum(count for _, count in counted)
         begun = share * sum(count * state.work for state, count in counted)
         done = self.entry.entries - self.entry.exits
-        return (done * self.site.call_saves(self.translation) if done else 0.0) + begun - exits * (DOOR_COST + EXIT_COST)
+        return (done * self.each_call if done else 0.0) + begun - exits * (DOOR_COST + EXIT_COST)
 
     @property
     def ticks_address(self) -> int:
