@@ -70,6 +70,7 @@ HELPERS: dict[str, NativeFunction] = {
     "find_text": runtime_dicts.find_text,
     "find_int": runtime_dicts.find_int,
     "place_text": runtime_dicts.place_text,
+    "place_text_anew": runtime_dicts.place_text_anew,
     "place_int": runtime_dicts.place_int,
     "find_key": runtime_dicts.find_key,
     "place_key": runtime_dicts.place_key,
@@ -155,6 +156,7 @@ CELLS = {
 }
 ROUTINES = (
     *("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "find_key", "place_text", "place_int", "place_key"),
+    "place_text_anew",
     *("set_part", "has_int", "has_text", "set_has", "type_find", "dict_put", "link", "unlink"),
     *("make_room", "collected_list", "collected_sorted", "collected_tuple", "collected_call", "collected_text"),
 )

@@ -86,6 +86,33 @@ def test_find_text(key: str) -> None:
     agree(maker, [(id(table), id(one)) for table in kept for one in (key, fresh) if plain(table, key)], EFFORTS)
 
 
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_what_was_found_is_looked_for_there_first(effort: str) -> None:
+    """The index in the last dict is only a hint: other dicts have the name elsewhere, under another object that is equal, among
+    other keys, not any more, or not at all."""
+    maker = Maker()
+    o = maker.input("o")
+    key = maker.emit("const.o", imm=("name",))
+    where = maker.emit("dict.place_text", o, key)
+    maker.exit(maker.emit("dict.find_text", o, key), where)
+    native = Native(maker.graph, effort)
+    other = "".join(["na", "me"])
+    first, second, third = {"name": 1.5}, {"x": 0, "name": 2.5}, {f"x{k}": k for k in range(300)} | {"name": 3.5}
+    removed = {"y": 0, "name": 0, "z": 1}
+    del removed["name"]
+    gone_and_back = {"name": 0, "y": 1} | {"z": 2}
+    del gone_and_back["name"]
+    gone_and_back["name"] = 4.5
+    general, equal, number = {1: 0, "name": 5.5}, {"a": 0, other: 6.5}, {"name": 0.5, 3: 1}
+    shared: Any = type("Shared", (), {})()
+    shared.name = 7.5
+    kept: list[dict[Any, Any]] = [first, first, second, second, third, third, second, {}, second, removed, gone_and_back, general, general, first]
+    kept += [equal, second, number, number, vars(shared), second, {"name": None}, third, {k: k for k in "abcdefgh"}, third]
+    for table in kept * 2:
+        maker.set(id(table))
+        assert native.run()[1] == interpret(maker.graph)[1], table
+
+
 def words() -> Any:
     counts: dict[str, Any] = {}
     out: list[Any] = []

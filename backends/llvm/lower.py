@@ -72,7 +72,7 @@ def lower(
     if direct is not None:
         nbuf = function(e, direct, e.direct_symbol, functions)
     nbuf = max(nbuf, function(e, graph, name, functions))
-    return Lowered(module(e, functions), e.symbols, e.objects, e.all_exits, nbuf)
+    return Lowered(module(e, functions), e.symbols, e.objects, e.all_exits, nbuf, e.hints)
 
 
 def direct_name(name: str) -> str:

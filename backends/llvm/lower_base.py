@@ -18,11 +18,13 @@ read before.
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, NamedTuple
 
+from ...abi import memory
 from ...abi import symbol as c_symbol
 from ...optimizer.ir import Graph, Op, Signature, State, Value
 from ...records import dataclass, field
@@ -132,18 +134,19 @@ class LowerOptions:
 @dataclass
 class Lowered:
     """A module's text and what its symbols stand for. `exits[k]` is the state of descriptor `@d<k>`,
-    `objects[k]` the object `@o<k>`; the caller keeps this alive as long as the code. `nbuf`: words the
-    exit buffer must have."""
+    `objects[k]` the object `@o<k>`, `hints[k]` the word `@hint<k>`; the caller keeps this alive as long as the code.
+    `nbuf`: words the exit buffer must have."""
 
     ir_text: str
     symbols: dict[str, int]
     objects: list[object] = field(default_factory=list)
     exits: list[State] = field(default_factory=list)
     nbuf: int = 0
+    hints: list[object] = field(default_factory=list)
 
     @property
     def keepalive(self) -> list[object]:
-        return [*self.objects, *self.exits]
+        return [*self.objects, *self.exits, *self.hints]
 
 
 class Emitter:
@@ -162,6 +165,7 @@ class Emitter:
         self.globals: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
         self.objects: list[object] = []
+        self.hints: list[object] = []
         self.word_names: dict[int, str] = {}
         self.object_names = {id(int): "PyLong_Type", id(float): "PyFloat_Type"}
         self.exits: dict[State, str] = {}
@@ -243,6 +247,13 @@ class Emitter:
             if address:
                 self.symbols[name] = address
         return "@" + name
+
+    def hint(self) -> str:
+        """A word of this region's own, 0 at first, in which a routine of the runtime keeps where it has found something."""
+        word = memory.words(1)
+        name = f"hint{len(self.hints)}"
+        self.hints.append(word)
+        return self.data(name, ctypes.addressof(word))
 
     def object(self, obj: object) -> str:
         """A constant object, kept alive by the region. One object has one symbol: LLVM takes the addresses of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...abi import LAYOUT
-from ...optimizer.ir import Op
+from ...optimizer.ir import Op, Value
 from .lower_base import Emitter, lowering
 from .lower_call import forget_error
 
@@ -61,12 +61,72 @@ def looked_up(e: Emitter, routine: str, o: str, key: str, key_type: str = "ptr")
     return e.let(f"call i64 {name}(ptr {o}, {key_type} {key}) memory(read)")
 
 
+def is_constant(key: Value) -> bool:
+    return isinstance(key.producer, Op) and key.producer.name == "const.o"
+
+
 def as_object(e: Emitter, word: str) -> str:
     return e.let(f"inttoptr i64 {word} to ptr")
 
 
+def looked_up_at_hint(e: Emitter, name: str, result: str, tail: str, o: str, key: str) -> str:
+    """The answer of a lookup of a constant, which tends to be at the same index in all dicts that come by: there it is looked for
+    first, and then in the table. (A function of the module does it, which only reads; the runtime's writes the hint.)"""
+    hint = e.hint()
+    search = e.routine("jc_place_text_anew", "i64", "ptr, ptr, ptr")
+    e.helpers[name] = f"""define internal {result} @{name}(ptr %o, ptr %key, ptr %hint) nounwind noinline memory(read) {{
+entry:
+  %keysat = getelementptr i8, ptr %o, i64 {LAYOUT.DICT_KEYS}
+  %keys = load ptr, ptr %keysat, align 8
+  %kindat = getelementptr i8, ptr %keys, i64 {LAYOUT.KEYS_KIND}
+  %kind = load i8, ptr %kindat, align 1
+  %countat = getelementptr i8, ptr %keys, i64 {LAYOUT.KEYS_COUNT}
+  %count = load i64, ptr %countat, align 8
+  %index = load i64, ptr %hint, align 8
+  %inside = icmp ult i64 %index, %count
+  %names = icmp eq i8 %kind, {LAYOUT.KEYS_STR}
+  %may = and i1 %inside, %names
+  br i1 %may, label %look, label %search
+look:
+  %bitsat = getelementptr i8, ptr %keys, i64 {LAYOUT.KEYS_INDEX_BITS}
+  %bits = load i8, ptr %bitsat, align 1
+  %width = zext i8 %bits to i64
+  %indices = shl i64 1, %width
+  %behind = getelementptr i8, ptr %keys, i64 {LAYOUT.KEYS_INDICES}
+  %entries = getelementptr i8, ptr %behind, i64 %indices
+  %pair = getelementptr {{ptr, ptr}}, ptr %entries, i64 %index
+  %found = load ptr, ptr %pair, align 8
+  %same = icmp eq ptr %found, %key
+  br i1 %same, label %hit, label %search
+hit:
+  %place = getelementptr i8, ptr %pair, i64 8
+  %where = ptrtoint ptr %place to i64
+  br label %done
+search:
+  %other = call i64 {search}(ptr %o, ptr %key, ptr %hint) memory(read)
+  br label %done
+done:
+  %answer = phi i64 [%where, %hit], [%other, %search]
+{tail}
+}}"""
+    return e.let(f"call {result} @{name}(ptr {o}, ptr {key}, ptr {hint}) memory(read)")
+
+
+HELD = """  switch i64 %answer, label %there [i64 -1, label %unknown i64 0, label %nowhere]
+there:
+  %at = inttoptr i64 %answer to ptr
+  %value = load ptr, ptr %at, align 8
+  ret ptr %value
+unknown:
+  ret ptr {unknown}
+nowhere:
+  ret ptr null"""
+
+
 @lowering("dict.find_text")
 def find_text(e: Emitter, op: Op, o: str, key: str) -> str:
+    if is_constant(op.args[1]):
+        return looked_up_at_hint(e, "jc_find_name", "ptr", HELD.format(unknown=e.object(NotImplemented)), o, key)
     return as_object(e, looked_up(e, "jc_find_text", o, key))
 
 
@@ -82,6 +142,8 @@ def find_key(e: Emitter, op: Op, o: str, key: str) -> str:
 
 @lowering("dict.place_text")
 def place_text(e: Emitter, op: Op, o: str, key: str) -> str:
+    if is_constant(op.args[1]):
+        return looked_up_at_hint(e, "jc_place_name", "i64", "  ret i64 %answer", o, key)
     return looked_up(e, "jc_place_text", o, key)
 
 

@@ -57,6 +57,17 @@ def place_text(mapping, key):
 
 
 @native
+def place_text_anew(mapping, key, hint):
+    """The same, with the index of where it was found put into a word: the next dict may have it there as well."""
+    place = place_text(mapping, key)
+    keys = ld64(mapping + LAYOUT.DICT_KEYS)
+    if place != 0 and place != -1 and ld8(keys + LAYOUT.KEYS_KIND) == LAYOUT.KEYS_STR:
+        entries = keys + LAYOUT.KEYS_INDICES + (1 << ld8(keys + LAYOUT.KEYS_INDEX_BITS))
+        st64(hint, (place - entries) >> 4)
+    return place
+
+
+@native
 def place_int(mapping, n):
     """The same under an int."""
     if n >= INT_HASH_END or n <= -INT_HASH_END:
