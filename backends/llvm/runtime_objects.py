@@ -161,13 +161,23 @@ def harmless_inside(obj, depth, root, budget):
         return 0
     if kind == c.PyFunction_Type:
         return function_harmless(obj, depth, root, budget)
-    i = 0
-    while i < n:
-        item = ld64(items + 8 * i)
+    return items_harmless(items, items + 8 * n, depth - 1, root, budget)
+
+
+@native
+def items_harmless(at, end, depth, root, budget):
+    """The same of all objects in a row of words. What a type says of one atom it says of the others."""
+    atoms = 0
+    while at < end:
+        item = ld64(at)
         if item:
-            if harmless_in(item, depth - 1, root, budget) == 0:
-                return 0
-        i += 1
+            kind = ld64(item + LAYOUT.OB_TYPE)
+            if kind != atoms:
+                if is_atom(item):
+                    atoms = kind
+                elif harmless_in(item, depth, root, budget) == 0:
+                    return 0
+        at += 8
     return 1
 
 
@@ -270,16 +280,9 @@ def part_harmless(obj, start, stop, depth):
     n = ld64(obj + LAYOUT.OB_SIZE)
     if stop < n:
         n = stop
-    i = start
-    if i < 0:
-        i = 0
-    while i < n:
-        item = ld64(items + 8 * i)
-        if item:
-            if harmless_in(item, depth, obj, budget) == 0:
-                return 0
-        i += 1
-    return 1
+    if start < 0:
+        start = 0
+    return items_harmless(items + 8 * start, items + 8 * n, depth, obj, budget)
 
 
 @native
