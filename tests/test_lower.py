@@ -15,6 +15,7 @@ import struct
 import sys
 import types
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -393,6 +394,18 @@ def test_sizes() -> None:
     maker.exit(*made, maker.emit("list.len", n), maker.emit("list.get", n, i))
     objects: list[Any] = ["héllo", (1, None, "x", sample), [1.5, sample, "yy", 3]]
     agree(maker, [(*map(id, objects), i) for i in range(4)])
+
+
+def test_sizes_of_dicts_and_sets() -> None:
+    maker = Maker()
+    d, s, b = maker.input("o"), maker.input("o"), maker.input("o")
+    maker.exit(maker.emit("dict.len", d), maker.emit("set.len", s), maker.emit("field.i", b, imm=("OB_SIZE",)))
+    dicts: list[Any] = [{}, {"a": 1}, dict.fromkeys(range(100)), vars(type("Few", (), {"__init__": lambda self: setattr(self, "x", 1)})())]
+    sets: list[Any] = [set(), frozenset("ab"), set(range(1000))]
+    del dicts[2][7]
+    sets[2].discard(3)
+    others = [b"", b"abc", bytearray(9), deque(range(5))]
+    agree(maker, [(id(dict_), id(set_), id(other)) for dict_ in dicts for set_ in sets for other in others])
 
 
 # ---- what changes memory -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -113,6 +114,33 @@ def test_what_was_found_is_looked_for_there_first(effort: str) -> None:
         assert native.run()[1] == interpret(maker.graph)[1], table
 
 
+def sizes() -> Any:
+    """How long what changes in a loop is, and whether it is empty."""
+    table: dict[Any, Any] = {}
+    some, queue, raw = set(), deque(), bytearray()  # type: ignore[var-annotated]
+    out: list[Any] = []
+    for i in range(120):
+        before = len(table), len(some), len(queue), len(raw)
+        table[i % 7] = i
+        if len(table) > 5:
+            del table[i % 7]
+        some.add(i % 11)
+        queue.append(i)
+        if queue and i % 3 == 0:
+            queue.popleft()
+        raw += bytes(i % 3)
+        if len(some) == 11:
+            some.clear()
+            raw.clear()
+        out.append((before, len(table), len(some), len(queue), len(raw), bool(table), not some, not raw, len(bytes(i % 4))))
+        out.append([len(one) for one in (table, some, frozenset(some), queue, raw, b"xyz")])
+        if not frozenset(range(i % 2)):
+            out.append(i)
+        if bytes(i % 2) or i % 5 and {}:
+            out.append("b")
+    return out
+
+
 def words() -> Any:
     counts: dict[str, Any] = {}
     out: list[Any] = []
@@ -212,7 +240,7 @@ def nested() -> Any:
     return total, grid
 
 
-PROGRAMS = [words, numbers, odd_keys, instances, destructors, nested]
+PROGRAMS = [sizes, words, numbers, odd_keys, instances, destructors, nested]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)

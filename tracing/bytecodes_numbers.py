@@ -7,6 +7,7 @@ built-in types make sure that no Python code runs, opaque otherwise.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ..abi import LAYOUT
@@ -639,9 +640,25 @@ def truth(t: Translator, av: AV) -> Value | None:
     return None
 
 
+LENGTHS: dict[type | None, str] = {
+    list: "list.len",
+    tuple: "tuple.len",
+    str: "str.len",
+    dict: "dict.len",
+    set: "set.len",
+    frozenset: "set.len",
+}
+SIZED: tuple[type | None, ...] = (bytes, bytearray, deque)
+"""Other types whose objects say how long they are; those that get longer do so in open calls only."""
+
+
 def length_of(t: Translator, av: AV, kind: type | None) -> Value | None:
-    if isinstance(av, Obj) and kind in (list, tuple, str):
-        return t.emit({list: "list.len", tuple: "tuple.len", str: "str.len"}[kind], av.value)
+    if isinstance(av, Obj) and kind in LENGTHS:
+        if kind is dict:
+            names.sync(t)  # it may be the namespace
+        return t.emit(LENGTHS[kind], av.value)
+    if isinstance(av, Obj) and kind in SIZED:
+        return t.emit("field.i", av.value, imm=("OB_SIZE",))
     if isinstance(av, Tup):
         return t.const_i(len(av.items))
     if isinstance(av, Range):

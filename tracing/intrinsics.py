@@ -16,7 +16,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
-from .bytecodes_numbers import DBL_MIN, arithmetic, as_float, as_int, compare, identity_of, known_kind, length_of, truth
+from .bytecodes_numbers import (
+    DBL_MIN,
+    LENGTHS,
+    SIZED,
+    arithmetic,
+    as_float,
+    as_int,
+    compare,
+    identity_of,
+    known_kind,
+    length_of,
+    truth,
+)
 from .indices import checked_index
 from .translate import Leave
 from .values import AV, OWNED, Const, Num, Obj, Range, Tup
@@ -62,7 +74,7 @@ def len_(t: Translator, args: list[AV]) -> AV | None:
     if len(args) != 1:
         return None
     kinds = t.expected(t.expected_operands() - 1)
-    length = length_of(t, args[0], t.specialise(args[0], kinds) if kinds <= {list, tuple, str} else t.type_of(args[0]))
+    length = length_of(t, args[0], t.specialise(args[0], kinds) if kinds <= {*LENGTHS, *SIZED} else t.type_of(args[0]))
     return Num(length) if length is not None else None
 
 

@@ -55,6 +55,16 @@ done:
     return e.let(f"call ptr @jc_dict(ptr %args, i64 {len(operands)})")
 
 
+@lowering("dict.len")
+def dict_len(e: Emitter, op: Op, o: str) -> str:
+    return e.load("i64", o, LAYOUT.DICT_USED, "field")
+
+
+@lowering("set.len")
+def set_len(e: Emitter, op: Op, o: str) -> str:
+    return e.load("i64", o, LAYOUT.SET_USED, "field")
+
+
 def looked_up(e: Emitter, routine: str, o: str, key: str, key_type: str = "ptr") -> str:
     """The answer of one of the lookups, a word."""
     name = e.routine(routine, "i64", f"ptr, {key_type}")

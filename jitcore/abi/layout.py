@@ -173,12 +173,14 @@ class Layout:
     KEYS_KIND: int = 10  # a byte
     KEYS_GENERAL: int = 0  # the kind of keys that are not all str
     KEYS_STR: int = 1  # the kind of keys that are all str
+    DICT_USED: int = 16  # of dicts: how many items they have
     DICT_KEYS: int = 32  # of dicts: their keys
     DICT_WATCHERS: int = 24  # a byte: a bit for each watcher
     COLLECTION_ASKED: int = 0  # the bit of the eval breaker that asks for a garbage collection, where that has one of its own
     INTERP_MONITORING_VERSION: int = 0  # of interpreter states, 3.12: what the version of code is compared with
     INTERP_MONITORS: int = 0  # of interpreter states: a byte of tool bits for each event, of what is watched everywhere (builds may differ)
     LAZY_IMPORTS_WATCHER: int = 0  # the bit of the interpreter's own, which looks for lazy imports in namespaces
+    SET_USED: int = 24  # of sets: how many items they have
     SET_MASK: int = 32  # of sets: the number of entries less one
     SET_TABLE: int = 40  # of sets: the entries, each a reference and its hash
     KEYS_SPLIT: int = 2  # the kind of the names of inline values

@@ -92,6 +92,7 @@ def _keys(p: Probe) -> None:
         kind = p.layout.KEYS_GENERAL if general else p.layout.KEYS_STR
         p.same("KEYS_KIND", p.bytes(keys + p.layout.KEYS_KIND, 1)[0], kind)
         p.word_is(keys, "KEYS_COUNT", len(mapping))
+        p.word_is(id(mapping), "DICT_USED", len(mapping))
         entries = keys + p.layout.KEYS_INDICES + (1 << p.bytes(keys + p.layout.KEYS_INDEX_BITS, 1)[0])
         for k, (key, value) in enumerate(mapping.items() if not general else ()):
             p.same("KEYS_INDICES", (p.word(entries + 16 * k), p.word(entries + 16 * k + 8)), (id(key), id(value)))
@@ -121,6 +122,9 @@ def _sets(p: Probe) -> None:
     for size in (4, 30, 300):
         ints = list(range(size))
         numbers = set(ints)
+        fewer = set(ints)
+        fewer.discard(0)  # what was taken out is still counted as filled
+        p.word_is(id(fewer), "SET_USED", size - 1)
         mask, table = p.word(id(numbers) + layout.SET_MASK), p.pointed(id(numbers), "SET_TABLE")
         p.same("SET_MASK", mask & mask + 1 == 0 and size <= mask < 16 * size, True)
         for number in (1, size // 2, size - 1):

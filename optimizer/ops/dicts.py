@@ -42,6 +42,18 @@ def dict_of(m: Any, *operands: int) -> int:
     return made
 
 
+@op("dict.len", "o", "i", reads="dict names attr shape")
+def dict_len(m: Any, o: int) -> int:
+    """How many items an exact dict has."""
+    return int(memory.read64(o + LAYOUT.DICT_USED))
+
+
+@op("set.len", "o", "i", reads="dict shape")
+def set_len(m: Any, o: int) -> int:
+    """How many items an exact set or frozenset has."""
+    return int(memory.read64(o + LAYOUT.SET_USED))
+
+
 @op("dict.find_text", "oo", "o", reads="dict names attr shape")
 def find_text(m: Any, o: int, key: int) -> int:
     """What an exact dict has under an exact str."""

@@ -150,7 +150,7 @@ TRANSFER: dict[str, Callable[..., Range]] = {
 }
 """Of operations on ints alone: the interval of the result from those of the operands."""
 
-LENGTHS: dict[str, Range] = {"list.len": SIZE, "tuple.len": SIZE, "str.len": (0, MAX), "array.len": (0, MAX)}
+LENGTHS: dict[str, Range] = {"list.len": SIZE, "tuple.len": SIZE, "str.len": (0, MAX), "array.len": (0, MAX), "dict.len": SIZE, "set.len": SIZE}
 WITHOUT_CHECK = {"int.add_ovf": "int.add_fits", "int.sub_ovf": "int.sub_fits", "int.mul_ovf": "int.mul_fits"}
 EXACT = {"int.add_ovf": sums, "int.sub_ovf": differences, "int.mul_ovf": products}
 OF_NATURALS = {"int.floordiv": "int.div_pos", "int.mod": "int.rem_pos"}
