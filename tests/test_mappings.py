@@ -114,11 +114,18 @@ def test_what_was_found_is_looked_for_there_first(effort: str) -> None:
         assert native.run()[1] == interpret(maker.graph)[1], table
 
 
+NOTED: dict[int, int] = {}
+SEEN: list[int] = []
+KINDS = {"a", "b"}
+
+
 def sizes() -> Any:
     """How long what changes in a loop is, and whether it is empty."""
     table: dict[Any, Any] = {}
     some, queue, raw = set(), deque(), bytearray()  # type: ignore[var-annotated]
     out: list[Any] = []
+    NOTED.clear()
+    SEEN.clear()
     for i in range(120):
         before = len(table), len(some), len(queue), len(raw)
         table[i % 7] = i
@@ -136,6 +143,12 @@ def sizes() -> Any:
         out.append([len(one) for one in (table, some, frozenset(some), queue, raw, b"xyz")])
         if not frozenset(range(i % 2)):
             out.append(i)
+        if i % 4:
+            NOTED[i % 6] = i
+            SEEN.append(i)
+        elif SEEN:
+            SEEN.pop()
+        out.append((len(NOTED), len(SEEN), not NOTED, bool(SEEN), not KINDS))
         if bytes(i % 2) or i % 5 and {}:
             out.append("b")
     return out

@@ -628,14 +628,14 @@ def truth(t: Translator, av: AV) -> Value | None:
         if n.repr == "i":
             return t.emit("int.ne", n.value, t.const_i(0))
         return t.emit("float.ne", n.value, t.const_f(0.0))
-    if isinstance(av, Obj):
+    if isinstance(av, Obj | Const):
         kind = t.specialise(av, t.expected(0))
         if kind is type(None):
             return t.const_b(False)
         length = length_of(t, av, kind)
         if length is not None:
             return t.emit("int.ne", length, t.const_i(0))
-        if kind is not None and not is_static(kind) and inherits(t, kind, "__bool__", "__len__"):
+        if isinstance(av, Obj) and kind is not None and not is_static(kind) and inherits(t, kind, "__bool__", "__len__"):
             return t.const_b(True)
     return None
 
@@ -653,19 +653,20 @@ SIZED: tuple[type | None, ...] = (bytes, bytearray, deque)
 
 
 def length_of(t: Translator, av: AV, kind: type | None) -> Value | None:
-    if isinstance(av, Obj) and kind in LENGTHS:
-        if kind is dict:
-            names.sync(t)  # it may be the namespace
-        return t.emit(LENGTHS[kind], av.value)
-    if isinstance(av, Obj) and kind in SIZED:
-        return t.emit("field.i", av.value, imm=("OB_SIZE",))
+    """How long av, of that exact type, is; None where it takes a call to find out."""
     if isinstance(av, Tup):
         return t.const_i(len(av.items))
     if isinstance(av, Range):
         return t.emit("int.range_len", av.start, av.stop, av.step)
     if isinstance(av, Const) and type(av.obj) in (str, tuple, bytes, range):
         return t.const_i(len(av.obj))  # type: ignore[arg-type]
-    return None
+    if not isinstance(av, Obj | Const):
+        return None
+    if kind in LENGTHS:
+        if kind is dict:
+            names.sync(t)  # it may be the namespace
+        return t.emit(LENGTHS[kind], t.boxed(av))
+    return t.emit("field.i", t.boxed(av), imm=("OB_SIZE",)) if kind in SIZED else None
 
 
 def pop_truth(t: Translator, use: object) -> None:
