@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any
 
+from jitcore.backends.descriptors import HEADER_WORDS
 from jitcore.backends.llvm import runtime_exits as X
 from jitcore.backends.runtime import Entry, runtime
 from jitcore.optimizer.answers import NUMBERS
@@ -120,7 +121,7 @@ class Descriptor:
         hot: int = 0,
         number: int = 7,
     ) -> None:
-        words = [0, hot, number, kind, len(temps), len(frames), 8 + 4 * len(temps), 0]
+        words = [0, hot, number, kind, len(temps), len(frames), HEADER_WORDS + 4 * len(temps), 0, 0]
         for temp in temps:
             words += [*temp, 0, 0, 0][:4]
         for frame in frames:
