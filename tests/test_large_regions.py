@@ -20,7 +20,7 @@ def wide(statements: int) -> Any:
     return names["wide"]
 
 
-@pytest.mark.parametrize("statements, effort", [(100, "full"), (350, "quick"), (1000, "light")])
+@pytest.mark.parametrize("statements, effort", [(10, "full"), (350, "quick"), (1000, "light")])
 def test_effort_shrinks_as_regions_grow(statements: int, effort: str) -> None:
     f = wide(statements)
     items = [n * 7 % 1000 for n in range(statements)]
