@@ -25,7 +25,7 @@ def test_effort_shrinks_as_regions_grow(statements: int, effort: str) -> None:
     f = wide(statements)
     items = [n * 7 % 1000 for n in range(statements)]
     expected = f(items, 1, 300)
-    limits = {"trace_limit": 100_000, "max_region_ops": 100_000}
+    limits = {"trace_limit": 100_000, "max_region_ops": 100_000, "compile_share": 100}
     with Engine(threshold=20, tier_threshold=50, background=False, verify=True, deopt_every=0, **limits) as engine:
         if engine.inactive_reason is not None:
             pytest.skip(engine.inactive_reason)
