@@ -8,7 +8,7 @@ A descriptor is an array of signed 64-bit words:
 
     0 count    1 hot threshold (0: never)    2 exit id    3 kind    4 number of temps    5 number of frames
     6 index of the first frame word          7 number of buffer words
-    8 address of the word in which the region's quick code counts down, or 0
+    8 of a direct function: address of the word in which its quick code counts down, or 0
     9.. temps, four words each: op, a, b, c  (see `Temp`); each makes one owned reference
     then the frames, outermost first: code, func, ip, call ip, nlocals, nwrites, nstack, npoison, answer,
          nwrites x [slot number or address of a name's word, temp], nstack x [temp], npoison x [code, see POISON_WORDS]
@@ -123,7 +123,7 @@ class DescriptorBlock:
         self.words[1] = threshold
 
     def count_in(self, ticks: int) -> None:
-        """The region counts its use down in the word at this address."""
+        """The exit's direct function counts its use down in the word at this address."""
         self.words[TICKS] = ticks
 
     def temps(self) -> list[Entry]:

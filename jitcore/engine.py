@@ -1197,7 +1197,7 @@ class Engine:
             # It left to ask for better code, and only native code calls it: no door hears of that.
             region.ticks.value = NEVER_USED_UP
             self._tier_up(region.entry.address)
-            if block.count >= block.hot:
+            if block.count == block.hot:
                 self._ask_later(block)
             return
         if site.offset == FUNCTION and self._retire_idle(site):

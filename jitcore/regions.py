@@ -107,10 +107,8 @@ class Region:
     site: LoopSite | None = None
     state: str = "live"
     tier: str = ""
-    _work: tuple[int, float] | None = None
-    """`work`, and how much was known then."""
-    _each: tuple[int, float] | None = None
-    """The same of `each_call`."""
+    _measured: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """What `measured` has answered, and how much was known then."""
 
     @property
     def name(self) -> str:
@@ -144,19 +142,22 @@ class Region:
         """What a round or a call spares, calls out of it taken off; see `LoopSite`."""
         if self.site is None or self.translation is None:
             return 0.0
-        if self._work is None or self._work[0] != self.site.learned:
-            measure = self.site.call_length if self.offset == FUNCTION else self.site.round_length
-            self._work = self.site.learned, measure(self.translation)
-        return self._work[1]
+        return self.measured(self.site.call_length if self.offset == FUNCTION else self.site.round_length, self.translation)
 
     @property
     def each_call(self) -> float:
         """Of a function: what a call spares; see `LoopSite.call_saves`."""
         if self.site is None or self.translation is None:
             return inf
-        if self._each is None or self._each[0] != self.site.learned:
-            self._each = self.site.learned, self.site.call_saves(self.translation)
-        return self._each[1]
+        return self.measured(self.site.call_saves, self.translation)
+
+    def measured(self, measure: Callable[[Translation], float], translation: Translation) -> float:
+        """What one of the site's measures says of the translation; worked out again when more has been recorded."""
+        assert self.site is not None
+        known = self._measured.get(measure.__name__)
+        if known is None or known[0] != self.site.learned:
+            known = self._measured[measure.__name__] = self.site.learned, measure(translation)
+        return known[1]
 
     @property
     def saves(self) -> float:
@@ -558,7 +559,7 @@ class Compiler:
         if 0 < options.opt_level < 3:
             region.ticks, region.budget = ctypes.c_int64(options.tier_threshold), options.tier_threshold
             symbols["ticks"] = region.ticks_address
-            for block in descriptors.values():
+            for block in descriptors.values() if direct is not None else ():
                 block.count_in(region.ticks_address)
             effort = affordable("quick" if options.opt_level == 1 else "full", lowered.ir_text)
             region.upgrade = Upgrade(lowered.ir_text, symbols, exports, effort)

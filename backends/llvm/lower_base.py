@@ -149,6 +149,12 @@ class Lowered:
         return [*self.objects, *self.exits, *self.hints]
 
 
+def constant(value: Value) -> Op | None:
+    """The operation that gives the value, if that is a constant object."""
+    made = value.producer
+    return made if isinstance(made, Op) and made.name == "const.o" else None
+
+
 class Emitter:
     """Writes the body of one region function."""
 

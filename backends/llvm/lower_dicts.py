@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...abi import LAYOUT
-from ...optimizer.ir import Op, Value
-from .lower_base import Emitter, lowering
+from ...optimizer.ir import Op
+from .lower_base import Emitter, constant, lowering
 from .lower_call import forget_error
 
 
@@ -71,10 +71,6 @@ def looked_up(e: Emitter, routine: str, o: str, key: str, key_type: str = "ptr")
     return e.let(f"call i64 {name}(ptr {o}, {key_type} {key}) memory(read)")
 
 
-def is_constant(key: Value) -> bool:
-    return isinstance(key.producer, Op) and key.producer.name == "const.o"
-
-
 def as_object(e: Emitter, word: str) -> str:
     return e.let(f"inttoptr i64 {word} to ptr")
 
@@ -135,7 +131,7 @@ nowhere:
 
 @lowering("dict.find_text")
 def find_text(e: Emitter, op: Op, o: str, key: str) -> str:
-    if is_constant(op.args[1]):
+    if constant(op.args[1]) is not None:
         return looked_up_at_hint(e, "jc_find_name", "ptr", HELD.format(unknown=e.object(NotImplemented)), o, key)
     return as_object(e, looked_up(e, "jc_find_text", o, key))
 
@@ -152,7 +148,7 @@ def find_key(e: Emitter, op: Op, o: str, key: str) -> str:
 
 @lowering("dict.place_text")
 def place_text(e: Emitter, op: Op, o: str, key: str) -> str:
-    if is_constant(op.args[1]):
+    if constant(op.args[1]) is not None:
         return looked_up_at_hint(e, "jc_place_name", "i64", "  ret i64 %answer", o, key)
     return looked_up(e, "jc_place_text", o, key)
 

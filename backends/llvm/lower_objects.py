@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ...abi import LAYOUT, memory
 from ...optimizer.ir import Op
 from ...optimizer.ops.objects import DEPTH
-from .lower_base import NONNULL, TAGS, UNLIKELY, Emitter, lowering, templates
+from .lower_base import NONNULL, TAGS, UNLIKELY, Emitter, constant, lowering, templates
 
 COUNTS_ALL_REFERENCES = hasattr(sys, "gettotalrefcount")
 
@@ -302,8 +302,8 @@ def drop(e: Emitter, op: Op, o: str) -> None:
 
 def immortal(op: Op) -> bool:
     """Whether the operand is a constant whose references nobody counts. It stays that for life."""
-    made = op.args[0].producer
-    return isinstance(made, Op) and made.name == "const.o" and memory.is_immortal(id(made.imm[0]))
+    made = constant(op.args[0])
+    return made is not None and memory.is_immortal(id(made.imm[0]))
 
 
 @lowering("obj.shared")
