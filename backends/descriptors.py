@@ -74,6 +74,7 @@ class Temp(IntEnum):
     INSTANCE = 19
     CELL = 20
     FUNCTION = 21
+    METHOD = 22
 
 
 WITH_PARTS = {
@@ -86,6 +87,7 @@ WITH_PARTS = {
     "instance": Temp.INSTANCE,
     "cell": Temp.CELL,
     "function": Temp.FUNCTION,
+    "method": Temp.METHOD,
 }
 """Slots made of others: (temp, first part, number of parts, and the buffer index of a number, of a generator the offset, of an
 instance the address of its `shape`, of a function its code, or 0)."""

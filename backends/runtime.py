@@ -40,6 +40,7 @@ from .llvm import (
     runtime_objects,
     runtime_recorder,
     runtime_state,
+    runtime_temps,
     runtime_watch,
 )
 from .llvm import runtime_state as S
@@ -89,8 +90,8 @@ HELPERS: dict[str, NativeFunction] = {
     "drop": runtime_objects.helper_drop,
     "run_exit": runtime_exits.run_exit,
     "stack_low": runtime_exits.stack_low,
-    "make_range": runtime_exits.make_range,
-    "make_range_iterator": runtime_exits.make_range_iterator,
+    "make_range": runtime_temps.make_range,
+    "make_range_iterator": runtime_temps.make_range_iterator,
     "jump_callback": runtime_doors.jump_callback,
     "start_callback": runtime_doors.start_callback,
     "instruction_callback": runtime_recorder.instruction_callback,
@@ -311,6 +312,7 @@ def routine_sources() -> list[bytes]:
         runtime_objects,
         runtime_doors,
         runtime_recorder,
+        runtime_temps,
         runtime_watch,
         answers,
         arrays,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .ir import Block, Op
 
 MAKES_OR_FAILS = frozenset(
-    {"dict.new", "instance.new", "function.new", "call.closed", "call.closed_vector", "seq.slice", "list.slice", "list.take"}
+    {"dict.new", "instance.new", "function.new", "method.new", "call.closed", "call.closed_vector", "seq.slice", "list.slice", "list.take"}
     | {"collect.list", "collect.sorted", "collect.tuple", "collect.call", "collect.join"}
 )
 """Operations that give a new reference, or NULL with nothing done."""

@@ -75,6 +75,9 @@ ANSWERS: dict[str, Answer] = {
     "iterates": Answer(ITERATES, 2 if LAYOUT.FOR_ITER_PAIR else 1),
     "next": Answer(NEXT, 2 if LAYOUT.FOR_ITER_PAIR else 1),
 }
+MOST_CALLED = 10
+for _count in range(2, MOST_CALLED + 1):
+    ANSWERS[f"call{_count}"] = Answer(OPERANDS, _count, top_first=top_first("call"))
 MOST_TEMPS = 8
 for _count in range(1, MOST_TEMPS + 1):
     ANSWERS[f"temps{_count}"] = Answer(TEMPS, _count)

@@ -89,7 +89,8 @@ class Slot:
     (the reference is then to `UNBOUND`), and leave the slot empty where they are.
     instance: of the class `obj`, with the parts as its attributes, oldest first; `places` says of each where it is (the number of
     the place in inline values, or minus the offset in the instance). cell: its part, if it has one, is what is in it. function: of the
-    code `obj`; the first part is its namespace, others are the cells of its closure. Of these three (SHARED) slots with the same `index`
+    code `obj`; the first part is its namespace, others are the cells of its closure. method: bound, its parts are the function and
+    the object. Of these four (SHARED) slots with the same `index`
     show the same object.
     """
 
@@ -112,7 +113,7 @@ class Slot:
 
 GENERATOR_HEAD = 3
 """The parts of a generator before those that its frame has."""
-SHARED = ("instance", "cell", "function")
+SHARED = ("instance", "cell", "function", "method")
 """Slots that show objects which several slots may show."""
 
 _NO_LOCALS: dict[int, Slot] = {}

@@ -47,6 +47,7 @@ SLOT_VALUES = {
     "instance": ("",),
     "cell": ("",),
     "function": ("",),
+    "method": ("",),
     "tagged": ("i",),
     "poison": ("",),
     "local": ("",),

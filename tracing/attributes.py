@@ -23,6 +23,7 @@ from ..optimizer.ir import Value
 from ..optimizer.ops.objects import ITSELF
 from ..records import dataclass
 from . import mappings
+from .bound_methods import push_bound
 from .exceptions import may_be_caught, require
 from .methods import ABSENT, BUILTIN_TYPES, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_class, is_data, is_static, lookup, lookup_behind, mro
 from .translate import Throw
@@ -104,6 +105,10 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
         t.pop()
         push_method(t, method, av)
         return True
+    method = find(kind, name)
+    if method is not None and isinstance(av, Obj | Const):
+        push_bound(t, method, av, kind)
+        return True
     obj = instance(t, av, kind, "__getattribute__")
     if obj is not None and not as_method and get_property(t, obj, lookup(kind, name)):
         return True
@@ -134,7 +139,7 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
             t.guard(missing, False)
         push_value(t, value, as_method)
         return True
-    if held is not None and as_method:
+    if held is not None and (as_method or type(place.found) in (FunctionType, METHOD_DESCRIPTOR, classmethod)):
         t.guard(missing)
         push_class_value(t, place, as_method, known=True)
         return True
@@ -337,12 +342,12 @@ def push_value(t: Translator, value: Value, as_method: bool) -> None:
 
 
 def has_class_value(place: Place, as_method: bool) -> bool:
-    """Whether what the class has is a method that is called, or something that it gives as it is."""
+    """Whether what the class has is a method, or something that it gives as it is."""
     kind = type(place.found)
-    if kind is METHOD_DESCRIPTOR:
-        return as_method
-    if kind is FunctionType or kind is classmethod:
-        return as_method and (kind is FunctionType or type(place.found.__func__) is FunctionType)  # type: ignore[attr-defined]
+    if kind is METHOD_DESCRIPTOR or kind is FunctionType:
+        return True
+    if kind is classmethod:
+        return type(place.found.__func__) is FunctionType  # type: ignore[attr-defined]
     if kind is staticmethod:
         return True
     return place.found is not ABSENT and lookup(kind, "__get__") is ABSENT
@@ -356,11 +361,17 @@ def push_class_value(t: Translator, place: Place, as_method: bool, known: bool =
         check_names(t, obj, place)
     t.constants[id(found)] = found
     if type(found) in (FunctionType, METHOD_DESCRIPTOR):
-        t.pop()
-        push_method(t, found, obj)
+        if as_method:
+            t.pop()
+            push_method(t, found, obj)
+        else:
+            push_bound(t, found, obj, obj.type)
         return
     if type(found) is staticmethod or type(found) is classmethod:
         unchanged(t, found, found.__func__)
+    if type(found) is classmethod and not as_method:
+        push_bound(t, found.__func__, Const(place.kind), None)
+        return
     t.drop_check(obj)
     if type(found) is classmethod:
         t.pop()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import instances
 from ..abi.operands import top_first
-from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_TEMPS, NEXT, NONE, OPERANDS, OPERATOR, Answer
+from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_CALLED, MOST_TEMPS, NEXT, NONE, OPERANDS, OPERATOR, Answer
 from ..optimizer.ir import Slot, State
 from . import (
     intrinsics_classes,  # noqa: F401  (fills the table)
     names,
 )
 from .binding import Bound, Named, bind, make_real
+from .bound_methods import unbind
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
 from .code_flags import GENERATORS, VARIADIC
@@ -24,7 +26,8 @@ from .exceptions import raise_by_call
 from .frame_need import closed_entry
 from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
-from .methods import ABSENT, METHOD_DESCRIPTOR, is_class, lookup
+from .methods import ABSENT, METHOD_DESCRIPTOR, is_class, is_static, lookup
+from .special_methods import plain
 from .translate import ANY, TYPE_OF, Frame, Leave, function_parts
 from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Owner, Tup, lent_owner, local_owner, owned_parts
 from .versions import CALL_NULL_FIRST, NAMES_ALWAYS, intrinsic_1
@@ -74,10 +77,16 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
         if consume(t, ins, target, own) or expression(t, ins, target, own):
             return
     if isinstance(target, Obj):
-        target = known_target(t, target, len(t.frame.stack) - npop + operands.index(target), kwnames)
+        position = operands.index(target)
+        at = len(t.frame.stack) - npop
+        if own is None and not (kwnames and ins.op == "CALL") and unbind(t, at + position, position, partial(arrange_call, t, at)):
+            return
+        target = known_target(t, target, at + position, kwnames)
         if t.block is None:
             return
     called = target, args
+    if own is None and not kwnames and isinstance(target, Obj | Const) and call_instance(t, ins, target, args, operands):
+        return
     if isinstance(target, Const) and own is None and type(target.obj) in (MethodType, BuiltinMethodType):
         target, args = unbound(target, args)
     if isinstance(target, Const) and own is None and make_by_call(t, target.obj, args, operands, kwnames or ()):
@@ -118,6 +127,44 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
     opaque_call(t, *called, npop, kwnames)
 
 
+def call_instance(t: Translator, ins: Ins, target: Obj | Const, args: list[AV], operands: list[AV]) -> bool:
+    """An instance of a class written in Python is called: go on in its `__call__`. False for other callables, and where it is to be
+    called."""
+    kinds: set[Any] = {type(target.obj)} if isinstance(target, Const) else t.expected(operands.index(target))
+    if len(operands) > MOST_CALLED or not kinds or not all(isinstance(kind, type) and called_in_python(kind) for kind in kinds):
+        return False
+    obj = Obj(t.const_o(target.obj), None, FOREVER) if isinstance(target, Const) else target
+    kind = t.specialise(obj, kinds)
+    if kind is None or not plain(t, kind):
+        return False
+    func, given = lookup(kind, "__call__"), [obj, *args]
+    native = direct_target(t, func, given) if takes_positions(func) else None
+    large = native is not None and is_large(t, native)
+    if native is not None and large and call_directly(t, ins, native, given, operands):
+        return True
+    if walk_into_special(t, ins, func, given, f"call{len(operands)}"):
+        return True
+    return native is not None and not large and call_directly(t, ins, native, given, operands)
+
+
+def called_in_python(kind: type) -> bool:
+    """Whether instances of the class are called by a function of it."""
+    return not is_static(kind) and type(lookup(kind, "__call__")) is FunctionType
+
+
+def arrange_call(t: Translator, at: int, func: AV, own: AV) -> None:
+    """Put a function and its first argument, the object of its bound method, where they belong."""
+    t.frame.stack[at : at + 2] = [func, own]
+
+
+def arrange_star_call(t: Translator, place: int, func: AV, own: AV) -> None:
+    """The same before a tuple of arguments that exists only as its items."""
+    args = t.frame.stack[place + 2 - CALL_NULL_FIRST]
+    items = args.items if isinstance(args, Tup) else [Const(item) for item in args.obj]  # type: ignore[attr-defined]
+    t.frame.stack[place] = func
+    t.frame.stack[place + 2 - CALL_NULL_FIRST] = Tup([own, *items])
+
+
 def takes_positions(func: FunctionType) -> bool:
     """Whether the function can be called directly, as far as its parameters go."""
     return not func.__code__.co_flags & VARIADIC and not func.__code__.co_kwonlyargcount
@@ -143,8 +190,11 @@ def call_function_ex(t: Translator, ins: Ins) -> None:
     if isinstance(args, Const) and type(args.obj) is tuple:
         items = [Const(item) for item in args.obj]
     if isinstance(names_, Null) and items is not None:
+        at = len(t.frame.stack) - count + place
+        if isinstance(target, Obj) and unbind(t, at, place, partial(arrange_star_call, t, at)):
+            return
         if isinstance(target, Obj) and t.expected(place) == {FunctionType}:
-            target = known_target(t, target, len(t.frame.stack) - count + place, None)
+            target = known_target(t, target, at, None)
             if t.block is None:
                 return
         if isinstance(target, Const) and walk_into_any(t, ins, target.obj, items, entries, ()):

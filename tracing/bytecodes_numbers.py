@@ -8,6 +8,7 @@ built-in types make sure that no Python code runs, opaque otherwise.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING
 
 from ..abi import LAYOUT
@@ -444,15 +445,23 @@ def float_arithmetic(t: Translator, symbol: str, a: Num, b: Num) -> Value | None
 
 def power(t: Translator, x: Value, y: Value) -> Value:
     """float_pow for operands without special cases (CPython's Objects/floatobject.c handles those before it calls pow)."""
-    exponent = constant_of(t, y)
+    exponent, zero = constant_of(t, y), t.const_f(0.0)
     integral = isinstance(exponent, float) and abs(exponent) < 1e9 and exponent == int(exponent)
     base = t.emit("float.abs", x) if integral else x
-    t.guard(t.emit("float.gt", base, t.const_f(0.0)))
-    t.guard(t.emit("float.is_finite", base))
-    t.guard(t.emit("float.is_finite", y))
-    result = t.emit("float.libm2", base, y, imm=("pow",))
+    if isinstance(exponent, float) and 0.0 < exponent < inf:
+        # Then zero gives zero, and what is not finite gives what is not.
+        if not integral:
+            t.guard(t.emit("float.ge", base, zero))
+        result = t.emit("float.libm2", base, y, imm=("pow",))
+        large = t.emit("bool.or", t.emit("float.ge", result, t.const_f(DBL_MIN)), t.emit("float.eq", base, zero))
+    else:
+        t.guard(t.emit("float.gt", base, zero))
+        t.guard(t.emit("float.is_finite", base))
+        t.guard(t.emit("float.is_finite", y))
+        result = t.emit("float.libm2", base, y, imm=("pow",))
+        large = t.emit("float.ge", result, t.const_f(DBL_MIN))
     t.guard(t.emit("float.is_finite", result))
-    t.guard(t.emit("float.ge", result, t.const_f(DBL_MIN)))
+    t.guard(large)
     if integral and int(exponent) % 2:  # type: ignore[arg-type, call-overload]
         result = t.emit("float.copysign", result, x)
     return result

@@ -42,8 +42,9 @@ class TranslationError(Exception):
     """An internal rule was broken. The region is refused; in tests this is a failure."""
 
 
-Slot = tuple[Any, ...]
-Context = tuple[tuple[Slot, ...], ...]
+Description = tuple[Any, ...]
+"""One slot's description: its kind, then what that kind has. Of an object: its type and owner, and of a bound method what it is of."""
+Context = tuple[tuple[Description, ...], ...]
 NUMBERS = ("i", "f", "b")
 MAYBE_NUMBERS = {"i": "mi", "f": "mf", "b": "mb"}
 """How numbers are described that may be missing,"""
@@ -69,7 +70,7 @@ class Same:
         return f"is {self.obj!r}"
 
 
-def describe(av: AV) -> Slot:
+def describe(av: AV) -> Description:
     """The slot's part of a context: everything a version assumes, and nothing that may vary between its entries."""
     if isinstance(av, MaybeNum):
         return (MAYBE_NUMBERS[av.repr], av.dirty)
@@ -98,7 +99,7 @@ def describe(av: AV) -> Slot:
     raise TranslationError(type(av).__name__)
 
 
-def revive(desc: Slot, block: Block) -> AV:
+def revive(desc: Description, block: Block) -> AV:
     """The abstract value of a version's slot, with block parameters for what varies."""
     kind = desc[0]
     if kind in NUMBERS:
@@ -132,7 +133,7 @@ def revive(desc: Slot, block: Block) -> AV:
     raise TranslationError(str(desc))
 
 
-def slot_fits(have: Slot, want: Slot, coercing: bool) -> bool:
+def slot_fits(have: Description, want: Description, coercing: bool) -> bool:
     """Whether a slot described by `have` may enter a version that assumes `want`."""
     if have == want:
         return True
@@ -141,7 +142,7 @@ def slot_fits(have: Slot, want: Slot, coercing: bool) -> bool:
         if a in NUMBERS or a in NOTHING:
             return bool(want[1])
         if a in ("o", "m"):
-            if want[1] is not None and have[1] is not want[1]:
+            if want[1] is not None and have[1] is not want[1] or len(want) > 3 and have[3:] != want[3:]:
                 return False
             return have[2] == want[2] or (want[2] == OWNED and have[2] != FRAME)
         if a == "t" or isinstance(a, type):
@@ -175,19 +176,19 @@ def fits(have: Context, want: Context, coercing: bool) -> bool:
     )
 
 
-def same_place(a: Slot, b: Slot) -> bool:
+def same_place(a: Description, b: Description) -> bool:
     """Whether two descriptions of generators are of the same function, waiting at the same place."""
     return a[1:3] == b[1:3] and len(a[4]) == len(b[4]) and len(a[5]) == len(b[5])
 
 
-def bound(slot: Slot) -> Slot | None:
+def bound(slot: Description) -> Description | None:
     """What a slot that may be unbound is if it is not; None for what is unbound."""
     if slot[0] in NOTHING:
         return (slot[0][1], slot[1])
     return ("o", *slot[1:]) if slot[0] == "m" else None if slot[0] == "n" else slot
 
 
-def meet_unbound(a: Slot, b: Slot, root_local: bool) -> Slot | None:
+def meet_unbound(a: Description, b: Description, root_local: bool) -> Description | None:
     """The narrowest description that both fit, of a local variable that at least one of them has unbound, or may have."""
     x, y = bound(a), bound(b)
     both = y if x is None else x if y is None else widen_slot(x, y, root_local)
@@ -202,7 +203,7 @@ def meet_unbound(a: Slot, b: Slot, root_local: bool) -> Slot | None:
     return None
 
 
-def widen_slot(a: Slot, b: Slot, root_local: bool, variable: bool = False) -> Slot | None:
+def widen_slot(a: Description, b: Description, root_local: bool, variable: bool = False) -> Description | None:
     """The narrowest description that both fit. `variable`: of a local variable, which may be unbound. (What is NULL on the stack
     says how something is called.)"""
     if slot_fits(a, b, False):
@@ -247,7 +248,7 @@ def widen(a: Context, b: Context, real: int, variables: list[int]) -> Context | 
     return tuple(frames)
 
 
-def loose_kind(slots: Iterable[Slot]) -> str | None:
+def loose_kind(slots: Iterable[Description]) -> str | None:
     """How to describe a variable that is unbound in some of these and bound in the others, if that is the only difference."""
     kinds = {slot[0] for slot in slots}
     if "n" in kinds and len(kinds) == 2:

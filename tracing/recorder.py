@@ -372,7 +372,7 @@ def looked_at(ins: Ins) -> tuple[int, int]:
         flags |= observing.SUBSCRIPTS
     elif ins.op in ("RETURN_VALUE", "RETURN_CONST"):
         flags |= observing.RETURNS
-    if methods_of(ins):
+    if methods_of(ins) and ins.op not in CALLS:
         flags |= observing.SPECIAL
     return operand_count(ins), flags
 

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from .decode import Ins
     from .translate import Translator
 
+CALLS = ("CALL", "CALL_KW")
 NUMBERS = frozenset({int, float, bool, type(None)})
 """Built-in types that say NotImplemented to operands that they do not know, and have nothing but numbers' slots."""
 
 
 def methods_of(ins: Ins) -> tuple[str, ...]:
     """The special methods that a bytecode may come to: the recorder arms them."""
+    if ins.op in CALLS:
+        return ("__call__",)
     if ins.op == "STORE_SUBSCR":
         return ("__setitem__",)
     if ins.op == "GET_ITER":

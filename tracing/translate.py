@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from types import CodeType, FunctionType, GeneratorType
+from types import BuiltinMethodType, CodeType, FunctionType, GeneratorType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import instances, operands
@@ -36,6 +36,7 @@ from .code_flags import GENERATORS
 from .contexts import (
     NOTHING,
     Context,
+    Description,
     Same,
     TranslationError,
     describe,
@@ -72,6 +73,7 @@ from .values import (
     local_owner,
     owned_parts,
 )
+from .versions import CALL_NULL_FIRST
 from .weights import spared
 
 if TYPE_CHECKING:
@@ -88,6 +90,12 @@ SAFE_TO_DROP: frozenset[type] = frozenset(
 LIST_ITERATOR: type = type(iter([]))
 TUPLE_ITERATOR: type = type(iter(()))
 SEQUENCE_OF: dict[type, type] = {LIST_ITERATOR: list, TUPLE_ITERATOR: tuple}
+LETS_GO_OF: dict[type, tuple[str, ...]] = {
+    **dict.fromkeys(SEQUENCE_OF, ("LISTITER_SEQ",)),
+    MethodType: ("METHOD_FUNC", "METHOD_SELF", "METHOD_WEAKREFS"),
+    BuiltinMethodType: ("CFUNCTION_SELF", "CFUNCTION_MODULE", "CFUNCTION_WEAKREFS"),
+}
+"""All that goes with an object of these types, unless others have it, and the weak references to it."""
 
 RARE = 16
 """How many calls of a function there are for each time that something rare in it is done."""
@@ -413,6 +421,10 @@ class Translator:
         self.refusals: dict[str, str] = {}
         self.made: dict[Value, tuple[CodeType, list[Value]]] = {}
         """Functions that were made here: their code and cells."""
+        self.bound_methods: dict[Value, Description] = {}
+        """Bound methods that were made here: of which function and which constant, both as `Same`, or of an object of which type."""
+        self.unbound: Ins | None = None
+        """The call whose bound method gave way last to its function and object."""
         self.versions: dict[Key, list[Version]] = {}
         self.work: list[Version | Pending] = []
         self.body = self.loop_body() if not entry.function_door else None
@@ -704,10 +716,11 @@ class Translator:
             if len(unsafe) > 1:
                 # Any of them may be the same object.
                 self.guard(self.emit("obj.outlives", obj.value, imm=(len(unsafe),)))
-            elif obj.type in SEQUENCE_OF:
-                # It dies with its last reference and lets go of its sequence.
-                sequence = self.emit("field.o", obj.value, imm=("LISTITER_SEQ",))
-                self.guard(self.emit("obj.drop_is_safe", sequence))
+            elif obj.type in LETS_GO_OF:
+                # It dies with its last reference, and lets go of what it has.
+                for name in LETS_GO_OF[obj.type]:
+                    held = self.emit("field.o", obj.value, imm=(name,))
+                    self.guard(self.emit("obj.is_null" if name.endswith("WEAKREFS") else "obj.drop_is_safe", held))
             else:
                 self.guard(self.emit("obj.drop_is_safe", obj.value))
 
@@ -741,6 +754,8 @@ class Translator:
         obs = self.observation()
         if obs is None or not 0 <= position < len(obs.operands):
             return set()
+        if CALL_NULL_FIRST and position == 1 and self.unbound is self.ins:
+            return set()  # that was the bound method
         return set(obs.operands[position])
 
     def expected_operands(self) -> int:
@@ -1308,7 +1323,19 @@ class Translator:
                 frame.locals[k] = MaybeNum(self.constant(NOTHING[kind], kind[1]), self.const_b(False), av.dirty)
 
     def context(self) -> Context:
-        return tuple(tuple(describe(a) for a in f.locals) + (("/",),) + tuple(describe(a) for a in f.stack) for f in self.frames)
+        slot = self.description
+        return tuple((*map(slot, f.locals), ("/",), *map(slot, f.stack)) for f in self.frames)
+
+    def description(self, av: AV) -> Description:
+        """A slot's part of the context. Of a bound method that was made here it says what it is."""
+        made = self.bound_methods.get(av.value) if isinstance(av, Obj) else None
+        return (*describe(av), *made) if made is not None else describe(av)
+
+    def revived(self, desc: Description, block: Block) -> AV:
+        made = revive(desc, block)
+        if isinstance(made, Obj) and len(desc) > 3:
+            self.bound_methods[made.value] = desc[3:]
+        return made
 
     def arrive(self, offset: int) -> None:
         """End the current block by jumping to the join at `offset`."""
@@ -1387,8 +1414,8 @@ class Translator:
         for template, descs in zip(self.frames, context, strict=True):
             made = template.clone()
             nlocals = len(template.locals)
-            made.locals = [revive(d, block) for d in descs[:nlocals]]
-            made.stack = [revive(d, block) for d in descs[nlocals + 1 :]]
+            made.locals = [self.revived(d, block) for d in descs[:nlocals]]
+            made.stack = [self.revived(d, block) for d in descs[nlocals + 1 :]]
             frames.append(made)
         at_head = len(frames) == 1 and self.body is not None and offset == self.root.real(self.entry.offset)
         version = Version(block, context, frames, offset, 0 if at_head else self.length)

@@ -188,6 +188,24 @@ def instance_new(e: Emitter, op: Op) -> str:
     return made
 
 
+@lowering("method.new")
+def method_new(e: Emitter, op: Op, o: str) -> str:
+    """By the C function behind `__get__`."""
+    kind: Any = type(op.imm[0])
+    bind = e.function(f"jc_bind_{kind.__name__}", "ptr", "ptr, ptr, ptr", address=memory.read64(id(kind) + LAYOUT.TYPE_DESCR_GET))
+    owner = e.load("ptr", o, LAYOUT.OB_TYPE, "type")
+    made = e.let(f"call ptr {bind}(ptr {e.object(op.imm[0])}, ptr {o}, ptr {owner}){TAGS['alloc']}")
+    with e.when(e.let(f"icmp eq ptr {made}, null"), UNLIKELY):
+        e.do(f"call void {e.function('PyErr_Clear', 'void', '')}()")
+    return made
+
+
+@lowering("method.is_of")
+def method_is_of(e: Emitter, op: Op, o: str) -> str:
+    wanted = e.load("ptr", e.object(op.imm[0]), LAYOUT.DESCRIPTOR_METHOD, "field")
+    return e.let(f"icmp eq ptr {e.load('ptr', o, LAYOUT.CFUNCTION_METHOD, 'field')}, {wanted}")
+
+
 @lowering("keys.count")
 def keys_count(e: Emitter, op: Op) -> str:
     keys = e.load("ptr", e.object(op.imm[0]), LAYOUT.TYPE_CACHED_KEYS, "shape")

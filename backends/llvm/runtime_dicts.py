@@ -172,11 +172,9 @@ def put(mapping, place, key, value):
 
 @native
 def find(mapping, hash, key, n):
-    """`key` is one that tells, or 0 where the int `n` is looked for."""
+    """`key` is one that tells, or 0 where the int `n` is looked for. (Keys that instances share are there without a value, too.)"""
     keys = ld64(mapping + LAYOUT.DICT_KEYS)
     kind = ld8(keys + LAYOUT.KEYS_KIND)
-    if kind == LAYOUT.KEYS_SPLIT:
-        return -1
     ok = alloca(8)
     bits = ld8(keys + LAYOUT.KEYS_SIZE_BITS)
     index_bits = ld8(keys + LAYOUT.KEYS_INDEX_BITS)
@@ -212,15 +210,17 @@ def find(mapping, hash, key, n):
                 found = ld64(entry)
                 found_hash = ld64(found + LAYOUT.STR_HASH)
                 value = entry + 8
+                if kind == LAYOUT.KEYS_SPLIT:
+                    value = ld64(mapping + LAYOUT.DICT_VALUES) + LAYOUT.VALUES_ITEMS + 8 * index
             if found == key:
-                return value
+                return value if ld64(value) else 0
             if found_hash == hash:
                 if key:
                     answer = same(found, key)
                     if answer < 0:
                         return -1
                     if answer:
-                        return value
+                        return value if ld64(value) else 0
                 else:
                     if ld64(found + LAYOUT.OB_TYPE) != c.PyLong_Type:
                         return -1

@@ -27,21 +27,19 @@ from .runtime_exits import (
     D_NFRAMES,
     D_NTEMPS,
     D_TEMPS,
-    STEAL,
     X_CALL_IP,
     X_CODE,
     X_FUNC,
     X_LISTS,
     X_NWRITES,
     entry_end,
-    make_temp,
     pop_frame,
     push_plain_frame,
-    reference_slot,
     stack_low,
     watched,
 )
 from .runtime_state import current_frame, set_current_frame, slot_close, slot_copy, slot_new, slot_object
+from .runtime_temps import STEAL, make_temp, reference_slot
 
 SAME = 7  # rows of `descriptors.Temp`
 NEW = 5

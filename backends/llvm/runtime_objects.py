@@ -12,7 +12,7 @@ from __future__ import annotations
 from types import BuiltinMethodType, FunctionType, MethodType
 
 from ...abi import LAYOUT, instances
-from ...optimizer.ops.objects import CALLABLES, COUNTED, DEPTH, FUNCTION_PARTS, LOOKED_INTO, TRIED
+from ...optimizer.ops.objects import CALLABLES, COUNTED, DEPTH, FEW_PARTS, FUNCTION_PARTS, LOOKED_INTO, TRIED
 from . import runtime_state as S
 from .lowlevel import alloca, c, ld8, ld32, ld64, native, st64, ult
 from .runtime_state import drop, take
@@ -230,6 +230,34 @@ def harmless_root(obj, depth, tries):
 
 
 @native
+def all_have_others(obj):
+    """Whether the object has few parts, and each of them more references than that: then its end ends nothing else."""
+    if is_atom(obj):
+        return 1
+    size = alloca(8)
+    items = parts_of(obj, size)
+    n = ld64(size)
+    if n < 0 or n > FEW_PARTS:
+        return 0
+    i = 0
+    while i < n:
+        item = ld64(items + 8 * i)
+        if item:
+            count = ld32(item)
+            if count >= 0 and count <= n:
+                if is_atom(item) == 0:
+                    found = 0
+                    j = 0
+                    while j < n:
+                        found += ld64(items + 8 * j) == item
+                        j += 1
+                    if count <= found:
+                        return 0
+        i += 1
+    return 1
+
+
+@native
 def harmless(obj, depth):
     """Whether the end of the object would run no code (see `obj.drop_is_safe`)."""
     return harmless_root(obj, depth, 0)
@@ -238,6 +266,8 @@ def harmless(obj, depth):
 @native
 def harmless_now(obj, depth):
     """The same if nothing else is dropped before (see `obj.ends_safely`)."""
+    if all_have_others(obj):
+        return 1
     return harmless_root(obj, depth, TRIED)
 
 

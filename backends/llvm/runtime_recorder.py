@@ -197,6 +197,19 @@ def has_own_dict(obj):
 
 
 @native
+def tell_class(block, ts, kind, code, offset):
+    """Tell the hook of the class of something that the instruction may call a special method of."""
+    args = alloca(24)
+    st64(args, kind)
+    st64(args + 8, code)
+    st64(args + 16, offset)
+    result = call_hook(ts, ld64(block + ON_CALLEE), args, 3)
+    if result:
+        drop(result)
+    return 0
+
+
+@native
 def callee(block, ts, operands, flags, code, offset):
     """A weak reference to the function or built-in that is about to be called, or 0. (A closure's cells may hold anything, and
     it must die when the program lets go of it; another one may then be in its place.) A function or class that is new is told to
@@ -224,6 +237,8 @@ def callee(block, ts, operands, flags, code, offset):
     elif ld64(kind + LAYOUT.TYPE_FLAGS) & TYPE_SUBCLASS:
         new = keep_type(block, first)
     else:
+        if ld64(kind + LAYOUT.TYPE_FLAGS) & HEAP_TYPE:
+            tell_class(block, ts, kind, code, offset)
         return 0
     if new and kind != c.PyCFunction_Type:
         args = alloca(32)
@@ -240,9 +255,6 @@ def callee(block, ts, operands, flags, code, offset):
 @native
 def tell_classes(block, ts, operands, n, code, offset):
     """Tell the hook of operands whose classes can change: what they have as a special method may be about to be called."""
-    args = alloca(24)
-    st64(args + 8, code)
-    st64(args + 16, offset)
     i = 0
     while i < n:
         bits = ld64(operands + 8 * i)
@@ -251,11 +263,9 @@ def tell_classes(block, ts, operands, n, code, offset):
         if not LAYOUT.TAGGED or (bits & 3) != 3:
             obj = slot_object(bits)
         if obj and breaker_set(ts) == 0 and ld64(block + THREAD) == ts:
-            st64(args, ld64(obj + LAYOUT.OB_TYPE))
-            if ld64(ld64(args) + LAYOUT.TYPE_FLAGS) & HEAP_TYPE:
-                result = call_hook(ts, ld64(block + ON_CALLEE), args, 3)
-                if result:
-                    drop(result)
+            kind = ld64(obj + LAYOUT.OB_TYPE)
+            if ld64(kind + LAYOUT.TYPE_FLAGS) & HEAP_TYPE:
+                tell_class(block, ts, kind, code, offset)
     return 0
 
 

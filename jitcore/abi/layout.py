@@ -175,6 +175,7 @@ class Layout:
     KEYS_STR: int = 1  # the kind of keys that are all str
     DICT_USED: int = 16  # of dicts: how many items they have
     DICT_KEYS: int = 32  # of dicts: their keys
+    DICT_VALUES: int = 40  # of dicts: with shared keys, where their values are (what instances have as inline values)
     DICT_WATCHERS: int = 24  # a byte: a bit for each watcher
     COLLECTION_ASKED: int = 0  # the bit of the eval breaker that asks for a garbage collection, where that has one of its own
     INTERP_MONITORING_VERSION: int = 0  # of interpreter states, 3.12: what the version of code is compared with
@@ -204,7 +205,12 @@ class Layout:
     WRAPPER_FUNC: int = 16  # of static and class methods; of a property its getter
     METHOD_FUNC: int = 16
     METHOD_SELF: int = 24
-    CFUNCTION_SELF: int = 24  # of functions written in C: the object or module they belong to, and behind it the name of their module
+    METHOD_WEAKREFS: int = 32
+    CFUNCTION_METHOD: int = 16  # of functions written in C: what is called; the method of C that it was had from has the same
+    DESCRIPTOR_METHOD: int = 40
+    CFUNCTION_WEAKREFS: int = 40
+    CFUNCTION_SELF: int = 24  # the object or module they belong to
+    CFUNCTION_MODULE: int = 32  # the name of their module, or NULL
     STR_LENGTH: int = 16
     STR_HASH: int = 24
     RANGE_START: int = 16  # of range objects: int objects

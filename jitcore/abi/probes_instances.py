@@ -48,8 +48,11 @@ def _instances(p: Probe) -> None:
             _values(p, kind, instance, names)
     if layout.VALUES_IN_OBJECT:
         p.word_is(id(instance), "DICT_WORD", 0)
+    shown = values_address(id(instance), kind, layout, p.word)
     p.same("DICT_WORD", len(vars(instance)), 3)  # now there is one
     word = p.pointed(id(instance), "DICT_WORD")
+    p.word_is(word, "DICT_VALUES", shown)
+    p.word_is(id({}), "DICT_VALUES", 0)
     p.same("DICT_WORD", p.word(word + layout.OB_TYPE), id(dict))
     instance.__dict__ = {}
     base = id(instance) + (kind.__basicsize__ if layout.VALUES_IN_OBJECT else 0)

@@ -205,10 +205,15 @@ def _cell(p: Probe) -> None:
     p.word_is(id(bound), "METHOD_FUNC", id(function))
     p.word_is(id(bound), "METHOD_SELF", id(owner))
     items: list[object] = []
-    for builtin, holder in ((items.append, items), (len, builtins)):
+    append, pop = items.append, items.pop
+    p.word_is(id(append), "CFUNCTION_METHOD", p.word(id(list.append) + p.layout.DESCRIPTOR_METHOD))
+    p.word_is(id(pop), "CFUNCTION_METHOD", p.word(id(list.pop) + p.layout.DESCRIPTOR_METHOD))
+    p.same("DESCRIPTOR_METHOD", len({p.word(id(one) + p.layout.CFUNCTION_METHOD) for one in (append, pop)}), 2)
+    p.same("METHOD_WEAKREFS", p.layout.METHOD_WEAKREFS, MethodType.__weakrefoffset__)
+    p.same("CFUNCTION_WEAKREFS", p.layout.CFUNCTION_WEAKREFS, type(len).__weakrefoffset__)
+    for builtin, holder in ((append, items), (len, builtins)):
         p.word_is(id(builtin), "CFUNCTION_SELF", id(holder))
-        name = p.word(id(builtin) + p.layout.CFUNCTION_SELF + 8)
-        p.same("CFUNCTION_SELF", name, id(builtin.__module__) if builtin.__module__ else 0)
+        p.word_is(id(builtin), "CFUNCTION_MODULE", id(builtin.__module__) if builtin.__module__ else 0)
 
 
 @probe("function")

@@ -120,6 +120,20 @@ def instance_new(m: Any, type: type) -> int:
     return int(memory.new_reference(object.__new__(type)))
 
 
+@op("method.new", "o", "o", writes="alloc ref", imm="method")
+def method_new(m: Any, o: int, method: Any) -> int:
+    """A new bound method: of a function, or of a method of C whose type o is checked to be. NULL with the exception cleared where
+    there is no memory."""
+    obj = memory.object_at(o)
+    return int(memory.new_reference(method.__get__(obj, type(obj))))
+
+
+@op("method.is_of", "o", "b", imm="method")
+def method_is_of(m: Any, o: int, method: Any) -> bool:
+    """Whether a function written in C is what the method of C gives for some object."""
+    return memory.read64(o + LAYOUT.CFUNCTION_METHOD) == memory.read64(id(method) + LAYOUT.DESCRIPTOR_METHOD)
+
+
 @op("keys.count", "", "i", reads="shape", imm="type")
 def keys_count(m: Any, type: type) -> int:
     """How many names have places in the inline values of the class's instances. They are only added."""

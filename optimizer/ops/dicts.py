@@ -1,8 +1,8 @@
 """Dicts and sets: lookups that run no code, and stores to keys that such a lookup has dealt with.
 
 A lookup gives a borrowed reference, NULL where the dict has no such key, and NotImplemented where it cannot be told without running
-code: the key, or one with the same hash, has a `__hash__` or `__eq__` of its own, or the dict shows an instance's inline values. For
-a store it gives the place where the reference is; of sets, whether they have the item.
+code: the key, or one with the same hash, has a `__hash__` or `__eq__` of its own. For a store it gives the place where the reference is; of
+sets, whether they have the item.
 
 Keys that can be told apart by themselves (`tells`) are strings and numbers, what equals nothing but itself (classes, functions,
 instances of most classes), and tuples of such.
@@ -157,23 +157,23 @@ def place(o: int, key: object) -> int:
     """The lookup, by going through all entries."""
     keys = memory.read64(o + LAYOUT.DICT_KEYS)
     kind = memory.read8(keys + LAYOUT.KEYS_KIND)
-    if kind == LAYOUT.KEYS_SPLIT:
-        return -1
     entries = keys + LAYOUT.KEYS_INDICES + (1 << memory.read8(keys + LAYOUT.KEYS_INDEX_BITS))
     size, at = (24, 8) if kind == LAYOUT.KEYS_GENERAL else (16, 0)
     if not tells(key):
         return -1
     unknown = False
     for entry in range(entries, entries + size * memory.read64(keys + LAYOUT.KEYS_COUNT), size):
-        one, value = memory.read64(entry + at), memory.read64(entry + at + 8)
-        if not one or not value:
+        one, where = memory.read64(entry + at), entry + at + 8
+        if kind == LAYOUT.KEYS_SPLIT:
+            where = memory.read64(o + LAYOUT.DICT_VALUES) + LAYOUT.VALUES_ITEMS + (entry - entries) // 2
+        if not one or not memory.read64(where):
             continue
         known = memory.object_at(one)
         if known is key:
-            return entry + at + 8
+            return where
         if type(known) is type(key) and tells(known):
             if known == key:
-                return entry + at + 8
+                return where
         elif (memory.read64(entry) if at else hash(known)) == hash(key) & (1 << 64) - 1:
             unknown = True
     return -1 if unknown else 0

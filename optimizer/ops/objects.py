@@ -205,6 +205,8 @@ TRIED = 4
 """How many of them it is tried to find out for,"""
 COUNTED = 64
 """by looking at so many references."""
+FEW_PARTS = 16
+"""Up to so many it is cheap to see first that all of them have other owners."""
 
 
 @op("obj.drop_is_safe", "o", "b", reads="ref list item")
@@ -219,7 +221,7 @@ def drop_is_safe(m: Any, o: int) -> bool:
 def ends_safely(m: Any, o: int) -> bool:
     """The same for an object (not NULL) that is dropped before anything else is: what is in it may be anything that has more
     references than there are in there. So it may be a function, whose code and namespaces others have."""
-    return memory.refcount(o) > 1 or harmless(o, DEPTH, o, [LOOKED_INTO, TRIED, 0])
+    return memory.refcount(o) > 1 or all_have_others(o) or harmless(o, DEPTH, o, [LOOKED_INTO, TRIED, 0])
 
 
 @op("obj.outlives", "o", "b", reads="ref list item", imm="drops")
@@ -227,6 +229,17 @@ def outlives(m: Any, o: int, drops: int) -> bool:
     """Whether dropping `drops` references to o (not NULL) runs no code: it has more of them, or is as harmless as
     `obj.drop_is_safe` wants it."""
     return memory.refcount(o) > drops or harmless(o, DEPTH)
+
+
+def all_have_others(o: int) -> bool:
+    """Whether the object has few parts, and each of them more references than that: then its end ends nothing else."""
+    kind: type = memory.object_at(memory.read64(o + LAYOUT.OB_TYPE))  # type: ignore[assignment]
+    if kind in HARMLESS:
+        return True
+    held = parts_of(o, kind)
+    if held is None or len(held) > FEW_PARTS:
+        return False
+    return all(type(memory.object_at(one)) in HARMLESS or memory.refcount(one) > held.count(one) for one in held if one)
 
 
 def harmless(o: int, depth: int, root: int = 0, budget: list[int] | None = None) -> bool:

@@ -1,5 +1,5 @@
-"""Virtual instances, cells and functions: objects that nobody else gets to see exist only as what is in them (escape analysis and scalar
-replacement).
+"""Virtual instances, cells, functions and bound methods: objects that nobody else gets to see exist only as what is in them (escape
+analysis and scalar replacement).
 
 An instance that is made here, given its attributes, read, and dropped again, as the points, vectors and rays of object-oriented
 programs are, needs no memory. What `instance.new` gave is such a *virtual* if all that is done with it is known: attributes
@@ -13,7 +13,8 @@ Its references are counted here: an instance ends at its last `drop`, and what i
 code, which was asked of the instance, is asked of what is in it. All paths to a place must agree on the count and on what is in it.
 
 Functions that are made to be called at once, as those of generator expressions are, and the cells through which these see variables
-are like that: a cell has one place, a function has its cells.
+are like that: a cell has one place, a function has its cells. So are bound methods that are kept in variables and called: they have
+their object.
 
 Numbers are put into attributes as boxes, since they may be taken out as objects. A box of which nothing but the number is wanted
 is not made either: frame states show the number.
@@ -22,7 +23,7 @@ is not made either: frame states show the number.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CellType, FunctionType
+from types import BuiltinMethodType, CellType, FunctionType, MethodType
 
 from ...abi import instances
 from ...records import dataclass, field
@@ -36,7 +37,7 @@ from .rewrite import Replacements
 MOST_ROUNDS = 8
 """How deep virtual instances lie in each other, at most."""
 
-MAKERS = frozenset({"instance.new", "cell.new", "function.new"})
+MAKERS = frozenset({"instance.new", "cell.new", "function.new", "method.new"})
 PUTS = {"values.put": "", "slot.put": "", "field.put": "", "values.put_float": "obj.box_float", "values.put_int": "obj.box_int"}
 PUTS |= {"slot.put_float": "obj.box_float", "slot.put_int": "obj.box_int"}
 BOX_USES = ENDS | {"obj.incref", "obj.drop", "obj.is_null"}
@@ -47,7 +48,12 @@ BOXES = {
 
 Attributes = dict[int, Value]
 """What an instance has, oldest first: by the number of the place, or (attributes with slots) minus the offset. What is in a cell is at
-place 0; the cells of a function are at places from 1 on."""
+place 0; the cells of a function are at places from 1 on; the object of a bound method is at place 1."""
+KNOWN_PART = {"function": 1, "method": 0}
+"""The number of the immediate that what is shown of these begins with."""
+FIELDS = {"cell.new": {"CELL_REF"}, "method.new": {"METHOD_FUNC", "METHOD_SELF", "METHOD_WEAKREFS"}}
+FIELDS["method.new"] |= {"CFUNCTION_SELF", "CFUNCTION_MODULE", "CFUNCTION_WEAKREFS"}
+"""The fields that are known of what these make."""
 
 
 def virtuals(graph: Graph) -> int:
@@ -167,7 +173,7 @@ def may_be_virtual(op: Op) -> bool:
 
 def is_known(maker: Op, op: Op, value: Value) -> bool:
     """Whether the operation does nothing with the instance but what `Instance` knows."""
-    if op.name.startswith("field.") and maker.name != "cell.new":
+    if op.name.startswith("field.") and op.imm[0] not in FIELDS.get(maker.name, ()):
         return False
     if op.name not in RULES and op.name not in PUTS:
         return False
@@ -226,7 +232,7 @@ class Instance:
         self.left: set[Op | Block] = {*uses.ops, *uses.states}
         """Users that have not been met."""
         self.uses = self.left.copy()
-        self.instead: dict[Op, list[Op]] = {op: []}
+        self.instead: dict[Op, list[Op]] = {op: [Op(OPS["obj.incref"], [held], (), None) for held in op.args]}
         self.answers: list[tuple[Value, Value]] = []
         self.shown: dict[Op | Block, Slot] = {}
         self.slots: dict[tuple[tuple[int, Value], ...], Slot] = {}
@@ -267,7 +273,7 @@ class Instance:
         now = begin.copy() if begin is not None else Now(0, {})
         for op in block.ops:
             if op is self.op:
-                now = Now(1, {})
+                now = Now(1, dict(enumerate(op.args, 1)))
             elif op in self.uses:
                 if not now.references:
                     raise Escapes
@@ -290,8 +296,8 @@ class Instance:
         if key not in self.slots:
             places, parts = [*now.attributes], [Slot("steal", (value,)) for value in now.attributes.values()]
             shown = self.op.name.split(".")[0]
-            if shown == "function":
-                places, parts = [0, *places], [Slot("const", obj=self.op.imm[1]), *parts]
+            if shown in KNOWN_PART:
+                places, parts = [0, *places], [Slot("const", obj=self.op.imm[KNOWN_PART[shown]]), *parts]
             what = self.op.imm[0] if self.op.imm else CellType
             self.slots[key] = Slot(shown, (), what, tuple(parts), self.number, tuple(places))
         return self.slots[key]
@@ -299,6 +305,8 @@ class Instance:
     @property
     def type(self) -> object:
         """The class of the object."""
+        if self.op.name == "method.new":
+            return MethodType if type(self.op.imm[0]) is FunctionType else BuiltinMethodType
         return {"cell.new": CellType, "function.new": FunctionType}.get(self.op.name) or self.op.imm[0]
 
     def answer(self, op: Op, value: Value) -> None:
@@ -316,7 +324,7 @@ class Instance:
 def attribute(op: Op) -> int:
     """The key in `Attributes` of an operation's place."""
     if op.name.startswith("field."):
-        return 0
+        return int(str(op.imm[0]).endswith("_SELF"))
     at = int(op.imm[1])  # type: ignore[call-overload]
     return -at if op.name.startswith("slot.") else at
 
@@ -326,10 +334,10 @@ def get(one: Instance, op: Op, now: Now) -> list[Op]:
     if found is not None:
         one.answer(op, found)
         return []
-    nothing = Op(OPS["obj.null"], [], (), None)
-    assert nothing.result is not None
-    one.answer(op, nothing.result)
-    return [nothing]
+    made = Op(OPS["const.o"], [], (one.op.imm[0],), None) if op.imm[0] == "METHOD_FUNC" else Op(OPS["obj.null"], [], (), None)
+    assert made.result is not None
+    one.answer(op, made.result)
+    return [made]
 
 
 def put(one: Instance, op: Op, now: Now) -> list[Op]:
@@ -400,6 +408,7 @@ RULES = {
     "slot.get": get,
     "field.o": get,
     "function.close": close,
+    "method.is_of": lambda one, op, now: one.known(op, op.imm[0] is one.op.imm[0]),
     "obj.incref": incref,
     "obj.drop": drop,
     **dict.fromkeys(ENDS, ends),
