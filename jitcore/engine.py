@@ -579,7 +579,7 @@ class Engine:
             site = self.sites[key] = LoopSite(code, FUNCTION)
         func = function_of(frame)
         self._prune(site)
-        if site.state == "refused" or site.attempts >= MAX_ATTEMPTS or func is None:
+        if site.state == "refused" or site.inner or site.attempts >= MAX_ATTEMPTS or func is None:
             return self._never(site) if func is not None else sys.monitoring.DISABLE
         if site.state == "new" and id(code) not in self.registered:
             for reason, why in (("needs_frame", needs_frame(func)), ("not_profitable", too_small(code))):
@@ -817,8 +817,8 @@ class Engine:
                 if func is not None and all(isinstance(kind, type) for kind in found.locals[:count]):
                     found.locals[:count] = self._widened(site, func, tuple(found.locals[:count]))  # type: ignore[arg-type]
                 return self._compile_function(site, found, func)
-            plans, site.plans = site.plans, {}
-            return self.compiler.compile(entry_of(site.code, site.offset, frame, number), self._options_of(site.code), plans)
+            found = entry_of(site.code, site.offset, frame, number)
+            return self.compiler.compile(found, self._options_of(site.code), site.plans.pop(None, None))
 
         self._make(site, make, function_of(frame))
 
@@ -841,7 +841,7 @@ class Engine:
     def _make_direct(self, func: FunctionType, kinds: tuple[type, ...]) -> DirectTarget | None:
         """Compile a function because a caller of it is being compiled, which is going to call it with arguments of these types.
         None where that is not to be."""
-        from .regions import LoopSite
+        from .regions import MAX_ATTEMPTS, LoopSite
 
         code = func.__code__
         if not has_function_door(code) or not self._wants_function(code) or code.co_filename.startswith(own_folders()):
@@ -851,7 +851,8 @@ class Engine:
         if site is None:
             site = self.sites[key] = LoopSite(code, FUNCTION)
         fresh = site.state in ("new", "recorded") and not site.attempts
-        another = site.state == "live" and len(site.regions) < self._options_of(code).max_versions
+        another = site.state == "live" or site.inner and site.attempts < MAX_ATTEMPTS and site.reason in ("", "not_profitable")
+        another = another and len(site.regions) < self._options_of(code).max_versions
         if not (fresh or another) or self.nested >= MOST_NESTED or needs_frame(func) or not self._affordable():
             return None
         self.nested += 1
@@ -942,7 +943,8 @@ class Engine:
         site.regions.append(region)
         if whole:
             assert func is not None
-            self._door(site, region, func)
+            if not site.inner:
+                self._door(site, region, func)
         else:
             self.runtime.install_loop(site.code, site.offset, region.entry)
         self.regions.append(region)
@@ -1044,13 +1046,27 @@ class Engine:
         entries = sum(region.entry.entries for region in site.regions)
         exits = sum(region.entry.exits for region in site.regions)
         told = exits + mismatches >= FEW_EXITS or entries >= MANY_CALLS
-        if saved >= 0 or not told or id(site.code) in self.registered:
+        if saved >= 0 or not told or id(site.code) in self.registered or site.inner:
             return False
+        site.inner = True
         for region in list(site.regions):
-            self._uninstall(region, "retired")
-        self._give_up(site, "not_profitable", f"{entries} calls, {-saved / max(entries, 1):.0f} bytecodes lost in each")
+            if region.target is None or not region.target.callers:
+                self._uninstall(region, "retired")
+        detail = f"{entries} calls, {-saved / max(entries, 1):.0f} bytecodes lost in each"
+        if site.regions:
+            self._close_doors(site)
+            self._refuse("not_profitable", site.name, detail)
+        else:
+            self._give_up(site, "not_profitable", detail)
         self._again(site, 1)
         return True
+
+    def _close_doors(self, site: LoopSite) -> None:
+        """The interpreter calls the function itself from here on."""
+        assert self.runtime is not None
+        for func in list(site.functions):
+            self.runtime.remove_function(func)
+        site.functions.clear()
 
     def _upgrade(self, region: Region, alone: bool) -> None:
         """Make and install a region's better code; where that fails the quick code stays."""
@@ -1099,9 +1115,10 @@ class Engine:
                     raise Refused("not_profitable", f"most calls leave after {work} bytecodes")
 
         try:
+            plans = site.plans.pop(tuple(found.locals[: site.code.co_argcount]), None)
             if id(site.code) in self.registered or calls_itself or not self._weighs():
-                return self.compiler.compile(found, options)
-            return self.compiler.compile(found, options, check=check)
+                return self.compiler.compile(found, options, plans)
+            return self.compiler.compile(found, options, plans, check)
         except Refused as refused:
             if refused.reason != "needs_frame" or id(site.code) not in self.registered:
                 raise
@@ -1234,7 +1251,7 @@ class Engine:
             site.agreed = True
             self.bridges += 1
             if region.translation is not None:
-                site.plans = region.translation.plans
+                site.plans[region.target.kinds if region.target is not None else None] = region.translation.plans
             self._uninstall(region, "replaced")
             site.attempts -= 1
             self._record(site, address, site.offset, ROUNDS, region.target)
@@ -1296,9 +1313,7 @@ class Engine:
         if site is not None and region in site.regions:
             site.regions.remove(region)
             if site.offset == FUNCTION:
-                for func in list(site.functions):
-                    runtime.remove_function(func)
-                site.functions.clear()
+                self._close_doors(site)
             else:
                 runtime.remove_loop(region.code, region.offset, region.entry)
         if not stays:

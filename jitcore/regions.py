@@ -309,12 +309,14 @@ class LoopSite:
     passed: int = 0
     """Events that found no fitting region, once all versions were made."""
     reason: str = ""
+    inner: bool = False
+    """Of a function: only native code gains by calling it, and the interpreter has no door to it any more."""
     functions: WeakSet[FunctionType] = field(default_factory=WeakSet)
     tried: Counter[ExitPlace] = field(default_factory=Counter)
     targets: list[DirectTarget] = field(default_factory=list)
     """Of a function: what calls of it go to."""
-    plans: dict[Any, Any] = field(default_factory=dict)
-    """Those of the region that is being made again."""
+    plans: dict[tuple[type, ...] | None, dict[Any, Any]] = field(default_factory=dict)
+    """Those of the regions that are being made again: of a function, by the types of its parameters."""
     seen: Counter[tuple[CodeType, int]] = field(default_factory=Counter)
     """Bytecodes recorded, by code and offset."""
     learned: int = 0

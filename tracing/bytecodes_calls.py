@@ -124,6 +124,8 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
             return
     if isinstance(target, Const) and walk_into_any(t, ins, target.obj, args, operands, kwnames or ()):
         return
+    if isinstance(target, Const) and kwnames and call_by_name(t, ins, target.obj, args, operands, kwnames):
+        return
     opaque_call(t, *called, npop, kwnames)
 
 
@@ -163,6 +165,38 @@ def arrange_star_call(t: Translator, place: int, func: AV, own: AV) -> None:
     items = args.items if isinstance(args, Tup) else [Const(item) for item in args.obj]  # type: ignore[attr-defined]
     t.frame.stack[place] = func
     t.frame.stack[place + 2 - CALL_NULL_FIRST] = Tup([own, *items])
+
+
+def call_by_name(t: Translator, ins: Ins, func: Any, args: list[AV], operands: list[AV], kwnames: tuple[str, ...]) -> bool:
+    """Call native code of a function that is given arguments by name, in the order of its parameters. False where that is not possible."""
+    if type(func) is not FunctionType or not takes_positions(func):
+        return False
+    first = t.expected_operands() - len(args) - (ins.op == "CALL_KW")
+    seen = {id(av): t.expected(first + k) for k, av in enumerate(args)}
+    given = in_order(func, args, kwnames)
+    if given is None or not all(isinstance(av, Obj | Const | Num | Tup) for av in given):
+        return False
+    native = direct_target(t, func, given, [seen.get(id(av), set()) for av in given])
+    return native is not None and call_directly(t, ins, native, given, operands)
+
+
+def in_order(func: FunctionType, args: list[AV], kwnames: tuple[str, ...]) -> list[AV] | None:
+    """The arguments in the order of the parameters, with the defaults of those that are left out between them."""
+    code, defaults = func.__code__, func.__defaults__ or ()
+    plain = len(args) - len(kwnames)
+    names_ = code.co_varnames[: code.co_argcount]
+    given = dict(zip(names_, args[:plain], strict=False))
+    for name, av in zip(kwnames, args[plain:], strict=True):
+        if name not in names_[code.co_posonlyargcount :] or name in given:
+            return None
+        given[name] = av
+    ordered: list[AV] = []
+    for at, name in enumerate(names_[: max(names_.index(name) for name in given) + 1]):
+        default = at - code.co_argcount + len(defaults)
+        if name not in given and default < 0:
+            return None
+        ordered.append(given[name] if name in given else Const(defaults[default]))
+    return ordered if len(ordered) >= len(args) else None
 
 
 def takes_positions(func: FunctionType) -> bool:
@@ -381,17 +415,19 @@ def walk_into(
     return True
 
 
-def direct_target(t: Translator, func: FunctionType, args: list[AV]) -> DirectTarget | None:
-    """The native code of a function that takes these arguments; that of a large one is made now, if there is none yet. None where
-    there is none."""
+def direct_target(t: Translator, func: FunctionType, args: list[AV], seen: list[set[Any]] | None = None) -> DirectTarget | None:
+    """The native code of a function that takes these arguments; that of a large one, or of one that calls itself, is made now, if there
+    is none yet. None where there is none. `seen`: what kinds of arguments were recorded, where they are not in the order of the stack."""
     own = t.own_target
-    kinds = argument_kinds(t, func, args)
+    kinds = argument_kinds(t, func, args, seen)
     if own is not None and own.func is func and own.takes(kinds):
         return own
     target = t.memory.direct(func, kinds)
     key = (Same(func), kinds)
-    if target is not None or kinds is None or key in t.memory.in_vain or weight(t, func.__code__, set()) <= LARGE:
+    if target is not None or kinds is None or key in t.memory.in_vain:
         return target
+    if not any(f.code is func.__code__ for f in t.frames) and weight(t, func.__code__, set()) <= LARGE:
+        return None
     target = t.memory.make_direct(func, kinds)
     if target is None:
         t.memory.in_vain.add(key)
@@ -403,11 +439,11 @@ def is_large(t: Translator, target: DirectTarget) -> bool:
     return target is t.own_target or target.making or target.size > LARGE or t.count > t.limits.ops // 8
 
 
-def argument_kinds(t: Translator, func: FunctionType, args: list[AV]) -> tuple[type, ...] | None:
+def argument_kinds(t: Translator, func: FunctionType, args: list[AV], seen: list[set[Any]] | None) -> tuple[type, ...] | None:
     """The types of a call's arguments, those of defaults included: known, or seen (ANY where several were). None where some are not
     known, or it is no call that comes out."""
     first = t.expected_operands() - len(args)
-    seen = [t.expected(first + k) for k in range(len(args))]
+    seen = seen if seen is not None else [t.expected(first + k) for k in range(len(args))]
     kinds = [known_kind(t, av, s) or (ANY if s and isinstance(av, Obj) else None) for av, s in zip(args, seen, strict=True)]
     defaults = func.__defaults__ or ()
     missing = func.__code__.co_argcount - len(args)

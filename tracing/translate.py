@@ -1369,16 +1369,20 @@ class Translator:
                 self.new_version(key, planned, offset)
                 self.join(self.versions[key][0], offset)
                 return
-            self.leave("too_many_versions", offset)
-            return
-        if len(known) >= self.limits.versions:
+            if self.memory.attempt >= FEW_RESTARTS:
+                self.leave("too_many_versions", offset)
+                return
+        if planned is not None or len(known) >= self.limits.versions:
             plan = context
-            for version in known:
-                merged = widen(plan, version.context, self.real, [f.info.nlocalsplus for f in self.frames])
+            for other in [version.context for version in known] or [planned]:
+                merged = widen(plan, other, self.real, [f.info.nlocalsplus for f in self.frames]) if other is not None else None
                 if merged is None:
                     self.leave("too_many_versions", offset)
                     return
                 plan = merged
+            if plan == planned:
+                self.leave("too_many_versions", offset)
+                return
             self.memory.plans[key] = plan
             # Starting over gives smaller code. What has got far already goes on with one more version.
             if self.memory.attempt < FEW_RESTARTS and self.count < FEW_OPS:
@@ -1394,15 +1398,29 @@ class Translator:
             return
         found = False
         for depth, f in enumerate(self.frames):
-            names_ = self.profiles.of(f.code).loose
-            for k in f.info.dead(self.place_in(f, offset)):
-                kinds = {version.context[depth][k] for version in self.versions[key]} | {context[depth][k]}
-                kind = loose_kind(kinds) if k not in names_ and len(kinds) > 1 else None
-                if kind is not None:
-                    names_[k] = kind
-                    found = True
-        if found:
-            raise Restart
+            dead = f.info.dead(self.place_in(f, offset))
+            found |= self.found_loose(f.code, dead, [v.context[depth] for v in self.versions[key]] + [context[depth]])
+        if not found:
+            return
+        for versions in self.versions.values():
+            # What is found now need not be found later.
+            for depth, f in enumerate(versions[0].frames if len(versions) > 1 else ()):
+                at = versions[0].offset if f is versions[0].frames[-1] else f.call.next if f.call is not None else -1
+                self.found_loose(f.code, f.info.dead(at), [v.context[depth] for v in versions])
+        raise Restart
+
+    def found_loose(self, code: CodeType, dead: Iterable[int], contexts: list[tuple[Description, ...]]) -> bool:
+        """Note which of the variables that nobody is going to look at are bound in some of these contexts of a frame only. Returns
+        whether there are any that were not known."""
+        known = self.profiles.of(code).loose
+        found = False
+        for k in dead:
+            kinds = {context[k] for context in contexts}
+            kind = loose_kind(kinds) if k not in known and len(kinds) > 1 else None
+            if kind is not None:
+                known[k] = kind
+                found = True
+        return found
 
     def place_in(self, frame: Frame, offset: int) -> int:
         """Where a frame goes on, of which the innermost is at `offset`."""
