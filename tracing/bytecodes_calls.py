@@ -31,6 +31,7 @@ from .special_methods import plain
 from .translate import ANY, TYPE_OF, Frame, Leave, function_parts
 from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Owner, Tup, lent_owner, local_owner, owned_parts
 from .versions import CALL_NULL_FIRST, NAMES_ALWAYS, intrinsic_1
+from .views import as_receiver, is_derived
 
 if TYPE_CHECKING:
     from .translate import DirectTarget, Translator
@@ -105,9 +106,11 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
                 t.push(result)
                 return
         method = METHODS.get(id(target.obj))
-        if method is not None and method(t, args, operands):
+        if method is not None and method(t, as_receiver(t, target.obj, args), operands):
             return
         if closed_builtin(t, target.obj, args, npop):
+            return
+        if make_empty(t, target.obj, args, npop):
             return
         if is_class(target.obj) and raise_by_call(t, ins, target.obj):
             return
@@ -339,6 +342,16 @@ def check_lent(t: Translator, args: list[AV]) -> None:
     for obj in (o for av in args for o in owned_parts(av)):
         if obj.type not in safe_types():
             t.end_check(obj)
+
+
+def make_empty(t: Translator, kind: object, args: list[AV], npop: int) -> bool:
+    """A class derived from list is called without arguments, and makes its instances as list does."""
+    if args or type(kind) is not type or not is_derived(kind) or not t.watch_type(kind):
+        return False
+    if any(lookup(kind, name) is not lookup(list, name) for name in ("__new__", "__init__")):
+        return False
+    closed_call(t, "call.closed_vector", [Const(kind)], npop=npop, result_type=kind, imm=())
+    return True
 
 
 def builtins_of(func: Any) -> dict[str, Any]:

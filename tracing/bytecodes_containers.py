@@ -16,6 +16,7 @@ from .indices import checked_index
 from .iteration import settled
 from .translate import Leave
 from .values import AV, HEAP, OWNED, Const, Num, Obj, Range, Tup
+from .views import viewed
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -37,7 +38,7 @@ def subscript(t: Translator, ins: Ins) -> None:
         t.push(item)
         t.drop(container)
         return
-    kind = t.specialise(container, t.expected(0))
+    container, kind = viewed(t, container, t.specialise(container, t.expected(0)), "__getitem__")
     index = t.number(key, t.expected(1)) if kind in (list, tuple) and not isinstance(container, Tup) else None
     if index is not None and index.repr != "f":
         name = kind.__name__  # type: ignore[union-attr]
@@ -74,7 +75,7 @@ def subscript(t: Translator, ins: Ins) -> None:
 @bytecode("STORE_SUBSCR")
 def store_subscript(t: Translator, ins: Ins) -> None:
     value, container, key = t.peek(3), t.peek(2), t.peek(1)
-    kind = t.specialise(container, t.expected(1))
+    container, kind = viewed(t, container, t.specialise(container, t.expected(1)), "__setitem__")
     index = t.number(key, t.expected(2)) if kind is list else None
     if kind is list and index is not None and index.repr != "f":
         t.reject_hidden(value)

@@ -23,6 +23,7 @@ from .methods import inherits, is_class, is_static, qualname
 from .translate import Leave, TranslationError
 from .values import AV, FRAME, OWNED, Const, Iterator, Null, Num, Obj, Range, Tup, local_owner
 from .versions import binary_op_symbol, compare_coerces, compare_symbol
+from .views import viewed
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -671,6 +672,7 @@ def length_of(t: Translator, av: AV, kind: type | None) -> Value | None:
         return t.const_i(len(av.obj))  # type: ignore[arg-type]
     if not isinstance(av, Obj | Const):
         return None
+    av, kind = viewed(t, av, kind, "__len__", "__bool__")
     if kind in LENGTHS:
         if kind is dict:
             names.sync(t)  # it may be the namespace

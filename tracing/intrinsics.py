@@ -32,6 +32,7 @@ from .bytecodes_numbers import (
 from .indices import checked_index
 from .translate import Leave
 from .values import AV, OWNED, Const, Num, Obj, Range, Tup
+from .views import is_derived
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -74,7 +75,8 @@ def len_(t: Translator, args: list[AV]) -> AV | None:
     if len(args) != 1:
         return None
     kinds = t.expected(t.expected_operands() - 1)
-    length = length_of(t, args[0], t.specialise(args[0], kinds) if kinds <= {*LENGTHS, *SIZED} else t.type_of(args[0]))
+    known = all(kind in (*LENGTHS, *SIZED) or is_derived(kind) for kind in kinds)
+    length = length_of(t, args[0], t.specialise(args[0], kinds) if known else t.type_of(args[0]))
     return Num(length) if length is not None else None
 
 

@@ -54,6 +54,7 @@ from .values import (
     owned_parts,
 )
 from .versions import EXHAUSTED_KEEPS_ITERATOR, FOR_ITER_PAIR, WIDTH, exhausted_target
+from .views import viewed
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -263,7 +264,9 @@ def get_iter(t: Translator, ins: Ins) -> None:
         push_iterator(t, t.pop())
         return
     kind = t.specialise(av, t.expected(0))
-    made = iterator_over(t, av, kind)
+    view, base = viewed(t, av, kind, "__iter__")
+    inside = virtual(t, view, base) if base is not kind else None
+    made = iterator_over(t, av, kind) if inside is None else [inside, Null()] if FOR_ITER_PAIR else [inside]
     if made is not None:
         t.pop()
         t.frame.stack += made

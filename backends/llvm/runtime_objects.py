@@ -12,15 +12,26 @@ from __future__ import annotations
 from types import BuiltinMethodType, FunctionType, MethodType
 
 from ...abi import LAYOUT, instances
-from ...optimizer.ops.objects import CALLABLES, COUNTED, DEPTH, FEW_PARTS, FUNCTION_PARTS, LOOKED_INTO, TRIED
+from ...optimizer.ops.objects import (
+    CALLABLES,
+    COUNTED,
+    DEPTH,
+    FUNCTION_PARTS,
+    LOOKED_INTO,
+    MOST_REFERENCES,
+    MOST_SHARED,
+    TRIED,
+)
 from . import runtime_state as S
 from .lowlevel import alloca, c, ld8, ld32, ld64, native, st64, ult
 from .runtime_state import drop, take
 
+MANAGED_DICT, MANAGED_WEAKREF, LIST_SUBCLASS = instances.MANAGED_DICT, instances.MANAGED_WEAKREF, instances.LIST_SUBCLASS
 PLAIN_FLAGS = instances.plain_flags(LAYOUT)
 SET_WEAKREFS: int = set.__weakrefoffset__  # type: ignore[attr-defined]
 METHOD_WEAKREFS: int = CALLABLES[MethodType][0]
 CFUNCTION_WEAKREFS: int = CALLABLES[BuiltinMethodType][0]
+TABLE_SIZE = 128
 FUNCTION_WEAKREFS: int = FunctionType.__weakrefoffset__  # type: ignore[attr-defined]
 
 
@@ -48,6 +59,28 @@ def inline_values(obj, kind):
     if (word & 1) == 0:
         return 0
     return word + 1 + LAYOUT.VALUES_ITEMS
+
+
+@native
+def is_derived_list(obj, kind):
+    """Whether it is of a class derived from list whose instances, not weakly referenced and without a dict, end as lists do."""
+    if ld64(kind + LAYOUT.TYPE_DEALLOC) != ld64(c.jc_state + S.INSTANCE_DEALLOC) or ld64(kind + LAYOUT.TYPE_FINALIZE):
+        return 0
+    if ld64(kind + LAYOUT.TYPE_BASICSIZE) != ld64(c.PyList_Type + LAYOUT.TYPE_BASICSIZE):
+        return 0
+    base = kind
+    while ld64(base + LAYOUT.TYPE_DEALLOC) == ld64(c.jc_state + S.INSTANCE_DEALLOC):
+        base = ld64(base + LAYOUT.TYPE_BASE)
+    if base != c.PyList_Type:
+        return 0
+    flags = ld64(kind + LAYOUT.TYPE_FLAGS)
+    if flags & MANAGED_DICT:
+        if ld64(obj + LAYOUT.DICT_WORD):
+            return 0
+    if flags & MANAGED_WEAKREF:
+        if ld64(obj + LAYOUT.WEAKREFS_WORD):
+            return 0
+    return 1
 
 
 @native(inline=True)
@@ -79,6 +112,9 @@ def parts_of(obj, size):
     if kind == c.PyFunction_Type:
         st64(size, -1 if ld64(obj + FUNCTION_WEAKREFS) else FUNCTION_PARTS)
         return obj + LAYOUT.FUNC_GLOBALS
+    if ld64(kind + LAYOUT.TYPE_FLAGS) & LIST_SUBCLASS:
+        st64(size, ld64(obj + LAYOUT.OB_SIZE) if is_derived_list(obj, kind) else -1)
+        return ld64(obj + LAYOUT.LIST_ITEMS)
     items = inline_values(obj, kind)
     if items:
         st64(size, ld64(ld64(kind + LAYOUT.TYPE_CACHED_KEYS) + LAYOUT.KEYS_COUNT))
@@ -230,31 +266,90 @@ def harmless_root(obj, depth, tries):
 
 
 @native
-def all_have_others(obj):
-    """Whether the object has few parts, and each of them more references than that: then its end ends nothing else."""
+def all_atoms(at, end):
+    """Whether the objects in a row of words are."""
+    while at < end:
+        item = ld64(at)
+        if item:
+            if is_atom(item) == 0:
+                return 0
+        at += 8
+    return 1
+
+
+@native
+def once_more(table, obj):
+    """Count the object in a table of addresses and counts, behind which is how many there are. Returns its count; a large number where the
+    table is full."""
+    at = (obj >> 4) & (TABLE_SIZE - 1)
+    while 1:
+        entry = table + 16 * at
+        found = ld64(entry)
+        if found == obj:
+            count = ld64(entry + 8) + 1
+            st64(entry + 8, count)
+            return count
+        if found == 0:
+            used = ld64(table + 16 * TABLE_SIZE) + 1
+            if used > MOST_SHARED:
+                return 1 << 32
+            st64(table + 16 * TABLE_SIZE, used)
+            st64(entry, obj)
+            st64(entry + 8, 1)
+            return 1
+        at = (at + 1) & (TABLE_SIZE - 1)
+
+
+@native
+def only_lets_go(items, n, depth, table, left):
+    """Whether what goes with a row of references, because nobody else has it, does nothing but let go of its parts, and all others have more
+    references than there are in there (see optimizer/ops/objects.py)."""
+    more = ld64(left) - n
+    st64(left, more)
+    if more < 0:
+        return 0
+    size = alloca(8)
+    i = 0
+    while i < n:
+        item = ld64(items + 8 * i)
+        i += 1
+        if item:
+            count = ld32(item)
+            if count > 0:
+                if is_atom(item) == 0:
+                    if count == 1:
+                        if depth == 0:
+                            return 0
+                        inner = parts_of(item, size)
+                        m = ld64(size)
+                        if m < 0:
+                            return 0
+                        if only_lets_go(inner, m, depth - 1, table, left) == 0:
+                            return 0
+                    elif once_more(table, item) >= count:
+                        return 0
+    return 1
+
+
+@native
+def others_survive(obj):
+    """Whether the end of the object ends nothing but what nobody else has, and that quietly."""
     if is_atom(obj):
         return 1
     size = alloca(8)
     items = parts_of(obj, size)
     n = ld64(size)
-    if n < 0 or n > FEW_PARTS:
+    if n < 0 or n > MOST_REFERENCES:
         return 0
+    if all_atoms(items, items + 8 * n):
+        return 1
+    table = alloca(16 * TABLE_SIZE + 16)
     i = 0
-    while i < n:
-        item = ld64(items + 8 * i)
-        if item:
-            count = ld32(item)
-            if count >= 0 and count <= n:
-                if is_atom(item) == 0:
-                    found = 0
-                    j = 0
-                    while j < n:
-                        found += ld64(items + 8 * j) == item
-                        j += 1
-                    if count <= found:
-                        return 0
+    while i <= TABLE_SIZE:
+        st64(table + 16 * i, 0)
         i += 1
-    return 1
+    st64(table + 16 * TABLE_SIZE + 8, MOST_REFERENCES)
+    return only_lets_go(items, n, DEPTH, table, table + 16 * TABLE_SIZE + 8)
 
 
 @native
@@ -266,7 +361,7 @@ def harmless(obj, depth):
 @native
 def harmless_now(obj, depth):
     """The same if nothing else is dropped before (see `obj.ends_safely`)."""
-    if all_have_others(obj):
+    if others_survive(obj):
         return 1
     return harmless_root(obj, depth, TRIED)
 

@@ -193,6 +193,8 @@ def has_own_dict(obj):
         return ld64(obj + LAYOUT.DICT_WORD) != 0
     if LAYOUT.VALUES_IN_OBJECT:
         return (ld8(obj + ld64(kind + LAYOUT.TYPE_BASICSIZE) + LAYOUT.VALUES_VALID) & 1) == 0
+    if ld64(obj + LAYOUT.DICT_WORD) == 0:
+        return 0  # 3.12: a class that is derived from one of C has no inline values, and this no dict yet
     return (ld8(obj + LAYOUT.VALUES_VALID) & 1) == 0
 
 

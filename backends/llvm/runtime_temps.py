@@ -16,7 +16,7 @@ from ...abi import LAYOUT, instances
 from . import runtime_state as S
 from .lowlevel import alloca, c, icall, ld8, ld64, native, st8, st64, ult
 from .runtime_generators import make_generator
-from .runtime_state import drop, slot_close, slot_copy, slot_new, slot_object, slot_steal
+from .runtime_state import drop, slot_close, slot_copy, slot_new, slot_object, slot_steal, take
 
 ABSTRACT = instances.ABSTRACT
 STEAL = 4  # a row of `descriptors.Temp`
@@ -80,8 +80,15 @@ def make_sequence_iterator(part, index, backwards):
     st64(args, sequence)
     if backwards:
         made = checked(c.PyObject_Vectorcall(c.PyReversed_Type, args, 1, 0))
-    else:
+    elif ld64(sequence + LAYOUT.OB_TYPE) == c.PyTuple_Type:
         made = checked(c.PyObject_GetIter(sequence))
+    else:
+        # One of another list, overwritten: a derived class may have got an `__iter__` just now.
+        other = checked(c.PyList_New(0))
+        made = checked(c.PyObject_GetIter(other))
+        st64(made + LAYOUT.LISTITER_SEQ, take(sequence))
+        drop(other)
+        drop(other)
     st64(made + LAYOUT.LISTITER_INDEX, index)
     slot_close(ld64(part))
     return made

@@ -26,6 +26,8 @@ MANAGED_DICT = 1 << 4
 HEAP_TYPE = 1 << 9
 ABSTRACT = 1 << 20
 MANAGED_WEAKREF = 1 << 3
+LIST_SUBCLASS = 1 << 25
+"""Flag of list, and of what is derived from it."""
 _MRO = type.__dict__["__mro__"].__get__
 _BASICSIZE = type.__dict__["__basicsize__"].__get__
 
@@ -45,8 +47,19 @@ def shared_names(kind: type) -> list[Any] | None:
     keys = read64(id(kind) + layout.TYPE_CACHED_KEYS)
     if not keys or read8(keys + layout.KEYS_KIND) != layout.KEYS_SPLIT:
         return None
+    if not layout.VALUES_IN_OBJECT and outmost(id(kind)) != id(object):
+        return None  # 3.12: only `object.__new__` makes them
     entries = keys + layout.KEYS_INDICES + (1 << read8(keys + layout.KEYS_INDEX_BITS))
     return [object_at(read64(entries + 16 * k)) for k in range(read64(keys + layout.KEYS_COUNT))]
+
+
+def outmost(kind: int) -> int:
+    """The first of the bases that lay out a class's instances which C code made; both by their addresses."""
+    layout = known()
+    end = read64(id(Plain) + layout.TYPE_DEALLOC)
+    while read64(kind + layout.TYPE_DEALLOC) == end:
+        kind = read64(kind + layout.TYPE_BASE)
+    return kind
 
 
 def values_offset(kind: type) -> int:
@@ -125,9 +138,7 @@ def plain_values(address: int) -> list[int] | None:
     flags, keys = plain_flags(layout), read64(kind + layout.TYPE_CACHED_KEYS)
     if read64(kind + layout.TYPE_FLAGS) & flags != flags or not keys:
         return None
-    base = kind
-    while read64(base + layout.TYPE_DEALLOC) == end:
-        base = read64(base + layout.TYPE_BASE)
+    base = outmost(kind)
     if base != id(object) or read64(kind + layout.TYPE_BASICSIZE) != read64(base + layout.TYPE_BASICSIZE):
         return None
     word, size = read64(address + layout.DICT_WORD), read64(kind + layout.TYPE_BASICSIZE)
@@ -136,6 +147,23 @@ def plain_values(address: int) -> list[int] | None:
         return None
     places = values_address(address, object_at(kind), layout, read64) + layout.VALUES_ITEMS
     return [read64(places + 8 * k) for k in range(read64(keys + layout.KEYS_COUNT))]
+
+
+def derived_items(address: int) -> list[int] | None:
+    """The items (addresses, 0 for none) of an instance of a class derived from list, which ends as a list does: of a class without
+    `__del__` and slots whose bases are like it, not weakly referenced, without a dict. None for others."""
+    layout = known()
+    kind, end = read64(address + layout.OB_TYPE), read64(id(Plain) + layout.TYPE_DEALLOC)
+    if read64(kind + layout.TYPE_DEALLOC) != end or read64(kind + layout.TYPE_FINALIZE):
+        return None
+    base = outmost(kind)
+    if base != id(list) or read64(kind + layout.TYPE_BASICSIZE) != read64(base + layout.TYPE_BASICSIZE):
+        return None
+    flags = read64(kind + layout.TYPE_FLAGS)
+    if flags & MANAGED_DICT and read64(address + layout.DICT_WORD) or flags & MANAGED_WEAKREF and read64(address + layout.WEAKREFS_WORD):
+        return None
+    items = read64(address + layout.LIST_ITEMS)
+    return [read64(items + 8 * k) for k in range(read64(address + layout.OB_SIZE))]
 
 
 def version_tag(kind: type) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import weakref
+from collections import Counter
 from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any
 
@@ -205,8 +206,10 @@ TRIED = 4
 """How many of them it is tried to find out for,"""
 COUNTED = 64
 """by looking at so many references."""
-FEW_PARTS = 16
-"""Up to so many it is cheap to see first that all of them have other owners."""
+MOST_REFERENCES = 256
+"""So many are looked at to see first that all that others have as well survives,"""
+MOST_SHARED = 96
+"""as long as it is so few objects."""
 
 
 @op("obj.drop_is_safe", "o", "b", reads="ref list item")
@@ -221,7 +224,7 @@ def drop_is_safe(m: Any, o: int) -> bool:
 def ends_safely(m: Any, o: int) -> bool:
     """The same for an object (not NULL) that is dropped before anything else is: what is in it may be anything that has more
     references than there are in there. So it may be a function, whose code and namespaces others have."""
-    return memory.refcount(o) > 1 or all_have_others(o) or harmless(o, DEPTH, o, [LOOKED_INTO, TRIED, 0])
+    return memory.refcount(o) > 1 or others_survive(o) or harmless(o, DEPTH, o, [LOOKED_INTO, TRIED, 0])
 
 
 @op("obj.outlives", "o", "b", reads="ref list item", imm="drops")
@@ -231,15 +234,30 @@ def outlives(m: Any, o: int, drops: int) -> bool:
     return memory.refcount(o) > drops or harmless(o, DEPTH)
 
 
-def all_have_others(o: int) -> bool:
-    """Whether the object has few parts, and each of them more references than that: then its end ends nothing else."""
+def others_survive(o: int) -> bool:
+    """Whether the end of the object ends nothing but what nobody else has, and that quietly."""
     kind: type = memory.object_at(memory.read64(o + LAYOUT.OB_TYPE))  # type: ignore[assignment]
-    if kind in HARMLESS:
-        return True
-    held = parts_of(o, kind)
-    if held is None or len(held) > FEW_PARTS:
+    return kind in HARMLESS or only_lets_go(parts_of(o, kind), DEPTH, Counter(), [MOST_REFERENCES])
+
+
+def only_lets_go(held: list[int] | None, depth: int, counts: Counter[int], left: list[int]) -> bool:
+    """Whether what goes with these references, because nobody else has it, does nothing but let go of its parts, and all others have more
+    references than there are in there. `counts`: of those, how often each was seen."""
+    left[0] -= len(held or ())
+    if held is None or left[0] < 0:
         return False
-    return all(type(memory.object_at(one)) in HARMLESS or memory.refcount(one) > held.count(one) for one in held if one)
+    for one in held:
+        kind: type = memory.object_at(memory.read64(one + LAYOUT.OB_TYPE)) if one else int  # type: ignore[assignment]
+        if kind in HARMLESS or memory.is_immortal(one):
+            continue
+        if memory.refcount(one) == 1:
+            if depth == 0 or not only_lets_go(parts_of(one, kind), depth - 1, counts, left):
+                return False
+            continue
+        counts[one] += 1
+        if counts[one] >= memory.refcount(one) or len(counts) > MOST_SHARED:
+            return False
+    return True
 
 
 def harmless(o: int, depth: int, root: int = 0, budget: list[int] | None = None) -> bool:
@@ -299,7 +317,7 @@ def parts_of(o: int, kind: type) -> list[int] | None:
     if kind in CALLABLES:
         weak, first = CALLABLES[kind]
         return None if memory.read64(o + weak) else [memory.read64(o + first), memory.read64(o + first + 8)]
-    return instances.plain_values(o)
+    return instances.derived_items(o) if memory.read64(id(kind) + LAYOUT.TYPE_FLAGS) & instances.LIST_SUBCLASS else instances.plain_values(o)
 
 
 CALLABLES: dict[type, tuple[int, int]] = {
