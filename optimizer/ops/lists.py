@@ -77,20 +77,20 @@ def int_fits(box: int, v: int) -> bool:
 @op("list.append", "oo", "", writes="list alloc", consumes=(1,))
 def list_append(m: Any, o: int, v: int) -> None:
     """Append v, whose reference is taken over."""
-    memory.object_at(o).append(memory.object_at(v))
+    list.append(memory.object_at(o), memory.object_at(v))  # type: ignore[arg-type]
     memory.decref(v)
 
 
 @op("list.pop_last", "o", "o", writes="list alloc")
 def list_pop_last(m: Any, o: int) -> int:
     """Remove and return the last item, owned; the list is known not to be empty."""
-    return int(memory.new_reference(memory.object_at(o).pop()))
+    return int(memory.new_reference(list.pop(memory.object_at(o))))  # type: ignore[arg-type]
 
 
 @op("list.pop_at", "oi", "o", writes="list alloc")
 def list_pop_at(m: Any, o: int, i: int) -> int:
     """Remove and return item i, owned; i is known to be in range."""
-    return int(memory.new_reference(memory.object_at(o).pop(i)))
+    return int(memory.new_reference(list.pop(memory.object_at(o), i)))  # type: ignore[arg-type]
 
 
 @op("list.insert", "oio", "i", writes="list alloc")
@@ -111,7 +111,7 @@ def list_extend(m: Any, o: int, other: int) -> int:
 @op("list.reverse", "o", "", writes="list")
 def list_reverse(m: Any, o: int) -> None:
     """Reverse the list in place."""
-    memory.object_at(o).reverse()
+    list.reverse(memory.object_at(o))  # type: ignore[arg-type]
 
 
 @op("list.slice", "oii", "o", reads="list item", writes="alloc")
