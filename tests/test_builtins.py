@@ -458,22 +458,76 @@ def outcome(f: Callable[[int], Any], n: int) -> str:
         return f"{type(error).__name__}: {error} {lines[1:]}"
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", CASES)
-def test_alike(name: str, mode: str) -> None:
-    plain, f = prepare(CASES[name]), prepare(CASES[name])
-    expected = [outcome(plain, n) for n in (40, 64, 100, 100)]
+def alike(source: str, mode: str, rounds: tuple[int, ...] = (40, 64, 100, 100)) -> int:
+    """Run it both ways, for so many rounds each time. Returns how often native code was entered."""
+    plain, f = prepare(source), prepare(source)
+    expected = [outcome(plain, n) for n in rounds]
     reasons: list[str] = []
     engine = Engine(threshold=5, exit_threshold=4, verify=True, **MODES[mode])
     engine.on("refused", lambda event, details: reasons.append(f"{details.get('reason')}: {details.get('detail')}"))
     with engine:
-        got = [outcome(f, n) for n in (40, 64, 100, 100)]
+        got = [outcome(f, n) for n in rounds]
         entered = engine.stats().native_entries
     engine.close()
     for want, have in zip(expected, got, strict=True):
         assert have == want
     assert not any(r.startswith("internal_error") for r in reasons), reasons
     assert entered
+    return entered
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", CASES)
+def test_alike(name: str, mode: str) -> None:
+    alike(CASES[name], mode)
+
+
+POWERS = """
+    TINY = 2.2250738585072014e-308
+    BASES = [0.0, -0.0, 1.0, -1.0, -2.5, 1e-200, -1e-200, 1e200, -1e200, math.inf, -math.inf, math.nan, 5e-324, -5e-324, TINY, -TINY]
+    BASES += [1e-162, 1.5e-154, 1.4916681462400413e-154, 1.3407807929942596e154, 0, -0, 3, -2, True, False, 10 ** 400]
+    def power(x, y):
+        try:
+            return repr(EXPRESSION)
+        except (ZeroDivisionError, OverflowError) as error:
+            return repr(error)
+    def f(n):
+        out = []
+        for i in range(n):
+            out.append(power(i * 0.75 if i % 3 else 0.0, float(i % 4)))
+            if i > n // 2:
+                out.append((i, power(BASES[i % len(BASES)], BASES[i * 7 % len(BASES)])))
+        return out
+"""
+EXPONENTS = ["2", "3", "2.0", "3.0", "0.5", "1.5", "1", "0", "0.0", "-0.0", "-1", "-2.0", "-3", "-0.5", "True", "5e-324", "1e300"]
+EXPONENTS += ["1e9", "1000000001.0", "math.inf", "-math.inf", "math.nan"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("expression", [*(f"x ** {exponent}" for exponent in EXPONENTS), "x ** y", "pow(x, 2.0)", "math.pow(x, 3.0)"])
+def test_powers(expression: str, mode: str) -> None:
+    """Of zeros, infinities, what is no number, and what gets too small or too large."""
+    alike(POWERS.replace("EXPRESSION", expression).replace("math.pow(x", "math.pow(float(x)"), mode, (40, 100, 120))
+
+
+@pytest.mark.parametrize("exponent", ["2", "2.0", "3", "0.5", "1.5"])
+def test_powers_of_zero_stay_native(exponent: str) -> None:
+    f = prepare(
+        f"""
+        def f(n):
+            total, zero = 1.0, 0.0
+            for i in range(n):
+                total += (zero if i % 4 else 1.5) ** {exponent}
+            return total
+        """
+    )
+    expected = f(200)
+    with Engine(threshold=5, exit_threshold=4) as engine:
+        for _ in range(4):
+            assert f(200) == expected
+        before = engine.stats().native_exits
+        assert [f(200) for _ in range(3)] == [expected] * 3 and engine.stats().native_exits - before <= 3
+    engine.close()
 
 
 def test_growing_text_is_linear() -> None:

@@ -12,7 +12,7 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import CellType
+from types import BuiltinMethodType, CellType, MethodType
 from typing import Any
 
 import pytest
@@ -475,6 +475,64 @@ def taken(address: int) -> object:
     made = memory.object_at(address)
     memory.decref(address)
     return made
+
+
+class Bound(Open):
+    def get(self) -> object:
+        return self
+
+    @classmethod
+    def named(cls) -> str:
+        return cls.__name__
+
+
+class Heap(list):  # type: ignore[type-arg]
+    pass
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_new_methods(effort: str) -> None:
+    """Like those of the interpreter; each a new object, with one reference to what it is of."""
+    items, heap = [1], Heap([2])
+    cases: list[tuple[Any, Any, Any]] = [
+        (Bound.get, Bound(), MethodType),
+        (Bound.__dict__["named"].__func__, Bound, MethodType),
+        (list.append, items, BuiltinMethodType),
+        (list.append, heap, BuiltinMethodType),
+        (random.Random.random, random.Random(1), BuiltinMethodType),
+        (str.join, "x", BuiltinMethodType),
+    ]
+    for func, owner, kind in cases:
+        maker = Maker()
+        made = maker.emit("method.new", maker.input("o"), imm=(func,))
+        maker.exit(made, maker.emit("obj.is_null", made))
+        maker.set(id(owner))
+        native = Native(maker.graph, effort)
+        before = memory.refcount(id(owner)), memory.refcount(id(func))
+        for run in (native.run, lambda maker=maker: interpret(maker.graph)):  # type: ignore[misc]
+            address, failed = run()[1]
+            assert not failed and memory.refcount(address) == 1
+            method: Any = taken(address)
+            assert type(method) is kind and method.__self__ is owner and method == func.__get__(owner, type(owner))
+            assert method.__qualname__ == func.__get__(owner, type(owner)).__qualname__
+            assert kind is BuiltinMethodType or method.__func__ is func
+            del method
+            assert (memory.refcount(id(owner)), memory.refcount(id(func))) == before
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_methods_of_c_are_known(effort: str) -> None:
+    items, heap, dice = [1], Heap([2]), random.Random(1)
+    functions: list[Any] = [items.append, heap.append, items.pop, items.clear, {}.pop, {1}.pop, {}.clear, dice.random, len, math.sin]
+    for method, expected in ((list.append, 2), (list.pop, 1), (dict.pop, 1), (dict.clear, 1), (random.Random.random, 1), (str.join, 0)):
+        maker = Maker()
+        maker.exit(maker.emit("method.is_of", maker.input("o"), imm=(method,)))
+        agree(maker, [(id(one),) for one in functions], (effort,))
+        found = []
+        for one in functions:
+            maker.set(id(one))
+            found += interpret(maker.graph)[1]
+        assert sum(found) == expected
 
 
 def fails_with(native: Native, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -37,6 +38,30 @@ class Word(str):
     __slots__ = ()
 
 
+class Shared:
+    """Of which instances share the keys of their dicts, and have some of them."""
+
+    def __init__(self, *names: str) -> None:
+        for name in names:
+            setattr(self, name, "x")
+
+
+Shared("one", "two", "three", *map(str, range(290, 310)))
+KEPT_ALIVE: list[Any] = []
+
+
+def shared_tables() -> list[dict[Any, Any]]:
+    """Dicts of instances: with a hole, with one since something was removed, with all of them; of an instance that is gone, with more
+    names than are shared, with a key that is no string."""
+    names = ["one", "two", "three"]
+    ones = [Shared(), Shared("two"), Shared(*names), Shared(*names), Shared(*names, "other"), Shared("two"), Shared("three", "one")]
+    tables = [vars(one) for one in ones]
+    del ones[3].one, tables[3]["three"]
+    tables[5][299] = "y"
+    KEPT_ALIVE[:] = ones[:-1]
+    return tables
+
+
 def tables() -> list[dict[Any, Any]]:
     """Dicts whose values are None or text, so that nothing dies with them."""
     removed = dict.fromkeys(range(-5, 3000), "x")
@@ -62,6 +87,7 @@ def tables() -> list[dict[Any, Any]]:
         {"o" + "ne": "x", b"one": "y"},
         removed,
         vars(shared),
+        *shared_tables(),
     ]
 
 
@@ -253,7 +279,142 @@ def nested() -> Any:
     return total, grid
 
 
-PROGRAMS = [sizes, words, numbers, odd_keys, instances, destructors, nested]
+class Roller(random.Random):
+    def __init__(self) -> None:
+        super().__init__(7)
+        self.rolls = 0
+        self.last: Any = None
+
+    def roll(self, sides: int) -> Any:
+        self.rolls += 1
+        self.last = int(self.random() * sides)
+        return self.last
+
+
+def shared_keys() -> Any:
+    """What an instance has, looked up and changed by its dict and by itself."""
+    out: list[Any] = []
+    one, roller = Item(0), Roller()
+    space, names = vars(one), vars(roller)
+    for k in range(200):
+        space["n"] = k
+        out.append((one.n, space["n"], space.get("m"), "m" in space, space.get("n" + ""), k in space, (k,) in space))
+        one.n += 1
+        space["n"] += 1
+        out.append((one.n, roller.roll(6), names["rolls"], names["last"] is roller.last))
+        names["rolls"] += 1
+        if k % 10 == 3:
+            del one.n
+            out.append((space.get("n"), "n" in space, len(space), list(space)))
+            try:
+                out.append(space["n"])
+            except KeyError as error:
+                out.append(repr(error))
+            space["n"] = -k
+        if k % 10 == 5:
+            del space["n"]
+            out.append((hasattr(one, "n"), list(space)))
+            one.n = k
+        if k % 10 == 7:
+            out.append((space.pop("n"), space.setdefault("n", k), one.n))
+        if k == 120:
+            space["more"] = k
+            roller.more = k  # type: ignore[attr-defined]
+            out.append((one.more, names["more"]))  # type: ignore[attr-defined]
+        if k == 140:
+            space[5] = k  # type: ignore[index]
+            out.append(list(space.items()))
+        if k == 160:
+            one.__dict__ = {"n": k}
+            space["n"] = "old"
+            out.append((one.n, one.__dict__["n"]))
+            one.__dict__["n"] = "new"
+            out.append((one.n, space["n"]))
+            space = vars(one)
+    return out, sorted(names)[-3:]
+
+
+def dicts_of_many() -> Any:
+    """Instances that come and go; some of their dicts stay."""
+    out: list[Any] = []
+    kept: list[Any] = []
+    for k in range(150):
+        one = Item(k)
+        space = one.__dict__
+        space["n"] *= 2
+        one.n += 1
+        space["a" if k % 3 else "b"] = [k]
+        out.append((space["n"], space.get("a"), space.get("b"), one.n))
+        one = None  # type: ignore[assignment]
+        space["n"] += 1
+        space["c"] = space["n"]
+        kept.append(space)
+    return out, kept
+
+
+class Ended:
+    def __init__(self, n: int, told: list[Any]) -> None:
+        self.n, self.told = n, told
+
+    def __del__(self) -> None:
+        frame = sys._getframe(1)
+        self.told.append((self.n, frame.f_lineno - frame.f_code.co_firstlineno))
+
+
+def values_that_end() -> Any:
+    told: list[Any] = []
+    holder: Any = Item(0)
+    space = vars(holder)
+    for k in range(100):
+        space["n"] = Ended(k, told)
+        told.append("stored")
+        space["n"] = k
+        told.append("replaced")
+        holder.n = Ended(-k, told)
+        del space["n"]
+        told.append("removed")
+        space["n"] = Ended(1000 + k, told)
+    space.clear()
+    return told, holder.__dict__ is space
+
+
+STATEMENTS = """
+total = 0
+for step in range(60):
+    total += step
+    n = total
+    if step == 30:
+        change()
+    other = n + 1
+"""
+CODE = compile(STATEMENTS, "<names>", "exec")
+
+
+def namespaces() -> Any:
+    """Code whose names are an instance's attributes, while the instance gets more of them, gets another dict, and ends."""
+    out: list[Any] = []
+    for k in range(8):
+        one: Any = Item(k)
+        two = [Item(k)]
+        three: Any = Item(k)
+        four: Any = Item(k)
+        spaces = [vars(one), vars(two[0]), vars(three), vars(four)]
+
+        def more(space: Any = spaces[2]) -> None:
+            space.update((f"more{n}", n) for n in range(40))
+
+        def replace(one: Any = four) -> None:
+            one.__dict__ = {}
+
+        for space, change in zip(spaces, (int, two.clear, more, replace), strict=True):
+            space["change"] = change
+            exec(CODE, space)
+            out.append((space["total"], space["n"], space["other"], len(space)))
+        out.append((one.total, three.other, vars(four)))
+    return out
+
+
+PROGRAMS = [sizes, words, numbers, odd_keys, instances, destructors, nested, shared_keys, dicts_of_many, values_that_end, namespaces]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
@@ -280,6 +441,36 @@ def test_put(effort: str) -> None:
             assert sys.getrefcount(new) == before + 3
             assert list(mapping.items()) == [("a", new), (5, 2), ("b", new), ("c", new)]
             assert gc.is_tracked(mapping) or type(new) is float
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_put_into_what_instances_have(effort: str) -> None:
+    """The instance sees what is put into its dict, and nothing gets into the dicts of others."""
+    maker = Maker()
+    o, key, value = maker.input("o"), maker.input("o"), maker.input("o")
+    where = maker.emit("dict.place_text", o, key)
+    old = maker.emit("obj.is_null", maker.emit("dict.at", where))
+    maker.exit(old, maker.emit("dict.put", o, where, key, value), maker.emit("dict.find_text", o, key))
+    native = Native(maker.graph, effort)
+    new = [1]
+    for run in (native.run, lambda: interpret(maker.graph)):
+        one: Any = Shared("two", "three")
+        other: Any = Shared("two", "three")
+        before = sys.getrefcount(new)
+        for name, missing in (("two", 0), ("one", 1), ("one", 0), ("three", 0), ("unshared" + effort, 1), ("two", 0)):
+            maker.set(id(vars(one)), id(name), id(new))
+            assert run()[1] == [missing, 0, id(new)]
+            assert getattr(one, name) is new
+        assert sys.getrefcount(new) == before + 4
+        del one.two
+        maker.set(id(vars(one)), id("two"), id(new))
+        assert run()[1] == [1, 0, id(new)] and one.two is new and vars(other) == {"two": "x", "three": "x"}
+        space = vars(one)
+        del one
+        maker.set(id(space), id("three"), id("gone"))
+        assert run()[1] == [0, 0, id("gone")] and sorted(space.items())[1] == ("three", "gone")
+        del space
+        assert sys.getrefcount(new) == before
 
 
 @pytest.mark.parametrize("effort", EFFORTS)

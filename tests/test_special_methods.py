@@ -1,5 +1,5 @@
-"""Operators, comparisons and subscripts of instances: their special methods are walked into, and nobody can tell, whatever these say
-and whatever happens to classes meanwhile."""
+"""Operators, comparisons, subscripts and calls of instances: their special methods are walked into, and nobody can tell, whatever these
+say and whatever happens to classes meanwhile."""
 
 from __future__ import annotations
 
@@ -406,7 +406,242 @@ def at(left: Any, right: Any) -> Any:
     return [left @ right for _ in range(3)][-1]
 
 
+class Adder:
+    def __init__(self, n: Any) -> None:
+        self.n = n
+
+    def __call__(self, k: Any) -> Any:
+        return self.n + k
+
+
+class Doubler(Adder):
+    def __call__(self, k: Any) -> Any:
+        return super().__call__(k) * 2
+
+
+class Rich:
+    def __init__(self, n: Any) -> None:
+        self.n = n
+
+    def __call__(self, a: Any, b: Any = 2, *c: Any, d: Any = 4, **e: Any) -> Any:
+        return self.n, a, b, c, d, e
+
+
+class Few:
+    def __call__(self, *args: Any) -> Any:
+        return sum(args)
+
+
+class Eight:
+    def __call__(self, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+        return a + b - c + d * e + f + g - h
+
+
+class Nine:
+    def __call__(self, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any) -> Any:
+        return a + b - c + d * e + f + g - h + i
+
+
+ADDER, EIGHT, NINE = Adder(5), Eight(), Nine()
+
+
+def calls() -> Any:
+    """Of a constant, of what is made here, of attributes and items; with every kind of argument."""
+    out: list[Any] = []
+    rich, few, holder = Rich(1), Few(), Nested(Adder(2))
+    for k in range(100):
+        out.append((ADDER(k), Adder(k)(1), holder.inner(k), [holder.inner, ADDER][k % 2](k), EIGHT(*range(8)), EIGHT(k, 1, 2, 3, 4, 5, 6, 7)))
+        out.append((rich(k), rich(k, 1), rich(k, 1, 2, 3), rich(k, d=1), rich(b=1, a=k), rich(1, z=k), rich(*(k, 2)), rich(**{"a": k})))
+        out.append((few(), few(1), few(1, 2), few(1, 2, 3), few(k, 2, 3, 4), few(k, 2, 3, 4, 5), few(k, 2, 3, 4, 5, 6), few(1, 2, 3, 4, 5, 6, k)))
+        out.append((NINE(k, 1, 2, 3, 4, 5, 6, 7, 8), ADDER.__call__(k), Adder.__call__(holder.inner, k), list(map(ADDER, (k, 1)))))
+        if k == 70:
+            holder.inner = Doubler(k)
+    return out
+
+
+def several_classes() -> Any:
+    out: list[Any] = []
+    callables: list[Any] = [Adder(1), Doubler(2), Adder(0.5), Few(), abs, lambda k: -k, Rich]
+    for k in range(240):
+        called = callables[k % (1 + k // 35)]
+        made = called(k)
+        out.append(made if type(made) is not Rich else made.n)
+    return out
+
+
+class Faulty:
+    def __call__(self, k: int) -> Any:
+        made = 7
+        if k == 3:
+            raise KeyError(k)
+        return made // \
+            (k - 5)
+
+
+def failing_calls() -> Any:
+    out: list[Any] = []
+    faulty: Any = Faulty()
+    for k in range(160):
+        try:
+            out.append(faulty(9 if k < 50 else k % 7))
+            out.append([faulty(k % 9) for _ in range(2)])
+            out.append(ADDER("x") if k % 20 == 19 else ADDER(k))
+            out.append(ADDER() if k % 20 == 15 else ADDER(k, k) if k % 20 == 13 else ADDER(n=k) if k % 20 == 11 else 1)  # type: ignore[call-arg]
+        except (KeyError, ZeroDivisionError, TypeError) as error:
+            lines = traceback.extract_tb(error.__traceback__)
+            out.append((repr(error), [(line.name, line.lineno, line.colno) for line in lines]))
+    return out
+
+
+def changing_calls() -> Any:
+    """What is called changes in the middle of a loop."""
+
+    class Local(Adder):
+        def __call__(self, k: Any) -> Any:
+            return "local", self.n, k
+
+    original = Local.__call__
+    out: list[Any] = []
+    one: Any = Local(1)
+    for k in range(220):
+        if k == 60:
+            Local.__call__ = lambda self, k: ("other", self.n)  # type: ignore[method-assign, assignment]
+        if k == 80:
+            del Local.__call__
+        if k == 100:
+            Local.__call__ = original  # type: ignore[method-assign]
+        if k == 110:
+            one.__call__ = lambda k: "own"  # nobody asks for it
+        if k == 120:
+            one.__class__ = Doubler
+        if k == 130:
+            one.__class__ = Local
+        if k == 140:
+            Local.__call__ = staticmethod(abs)  # type: ignore[method-assign, assignment]
+        if k == 150:
+            Local.__call__ = ADDER  # type: ignore[method-assign, assignment]
+        if k == 160:
+            Local.__call__ = property(lambda self: len)  # type: ignore[method-assign, assignment]
+        if k == 170:
+            Local.__call__ = None  # type: ignore[method-assign, assignment]
+        if k == 180:
+            Local.__call__ = original  # type: ignore[method-assign]
+        if k == 190:
+            original.__code__ = (lambda self, k: ("code", k)).__code__
+        if k == 200:
+            original.__defaults__ = (3,)
+            out.append(one())
+        try:
+            out.append(one(k))
+        except TypeError as error:
+            out.append(str(error))
+    return out
+
+
+class Doer:
+    """Changes itself while it is called."""
+
+    def __init__(self) -> None:
+        self.called = 0
+
+    def __call__(self, k: int) -> Any:
+        self.called += 1
+        if k == 50:
+            self.__class__ = Undoer  # type: ignore[assignment]
+        return self.called, type(self).__name__
+
+
+class Undoer(Doer):
+    def __call__(self, k: int) -> Any:
+        self.called -= 2
+        if k > 60:
+            self.__class__ = Doer  # type: ignore[assignment]
+        return self.called, "undone"
+
+
+def changing_while_called() -> Any:
+    one = Doer()
+    return [one(k) for k in range(120)]
+
+
+class Recursive:
+    def __call__(self, n: int) -> Any:
+        return 0 if n == 0 else 1 + self(n - 1)
+
+
+class Lazy:
+    def __call__(self, n: int) -> Any:
+        for k in range(n):
+            yield k
+
+
+class Watching:
+    def __call__(self, *args: Any) -> Any:
+        frame = sys._getframe(1)
+        return frame.f_code.co_name, frame.f_lineno - frame.f_code.co_firstlineno, sorted(frame.f_locals), len(args)
+
+
+def calls_of_other_kinds() -> Any:
+    recursive, lazy, watching = Recursive(), Lazy(), Watching()
+    out: list[Any] = []
+    for k in range(100):
+        out.append((recursive(k % 6), sum(lazy(k % 5)), [one for one in lazy(3)], watching(k)))
+        out.append(Watching()(
+            k,
+            recursive(1),
+        ))
+    try:
+        recursive(10**6)
+    except RecursionError:
+        out.append("deep")
+    return out
+
+
+class Loud(Mortal):
+    def __call__(self, *others: Any) -> Any:
+        ended.append(("in", self.x))
+        if others and others[0].x == -60:
+            raise KeyError(self.x)
+        return self.x + len(others)
+
+
+class Giving(Mortal):
+    def __call__(self, other: Any) -> Any:
+        other = other.x
+        ended.append(("given", other))
+        return self.x - other
+
+
+LARGE = "".join(f"    t += k * {n}\n    if t > {n * 1000}: t -= {n}\n" for n in range(1, 16))
+exec(f"def large(self, k, other):\n    t = 0\n{LARGE}    return t + self.x - other.x\n")
+
+
+class Large(Mortal):
+    __call__ = globals()["large"]
+
+
+def ends_of_calls() -> Any:
+    """Callables and arguments that nobody else has end when the call is done, in the interpreter's order."""
+    ended.clear()
+    for k in range(100):
+        made = Loud(k, 0)() + 1
+        ended.append(("made", made))
+        made = Loud(k, 0)(Loud(-1, 0)) + 1
+        ended.append(("made", made))
+        made = Giving(k, 0)(Mortal(k + 1000, 0)) + 1
+        ended.append(("made", made))
+        made = Large(k, 0)(k, Mortal(k + 2000, 0)) + 1
+        ended.append(("made", made))
+        try:
+            Loud(k, 0)(Mortal(-60, 1), Mortal(k + 3000, 0))
+        except KeyError as error:
+            ended.append(error.args)
+    return list(ended)
+
+
+CALLS = [calls, several_classes, failing_calls, changing_calls, changing_while_called, calls_of_other_kinds, ends_of_calls]
 PROGRAMS = [both_ways, arithmetic, subscripts, asked_in_turn, raising, changing, looked_at, ends, nested, truths, mixed_numbers]
+PROGRAMS += CALLS
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
@@ -417,6 +652,32 @@ def test_programs(engine: Engine, program: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("name", SHY)
 def test_not_implemented(engine: Engine, name: str) -> None:
     nobody_sees(engine, SHY[name])
+
+
+@pytest.mark.parametrize("program", CALLS, ids=lambda program: program.__name__)
+def test_calls_in_functions(program: Callable[[], Any]) -> None:
+    """The same where functions have doors of their own and what they call is compiled for direct calls."""
+    with Engine(threshold=20, function_threshold=15, exit_threshold=5, background=False, verify=True, deopt_every=0) as engine:
+        if engine.inactive_reason is not None:
+            pytest.skip(engine.inactive_reason)
+        nobody_sees(engine, program)
+        assert "internal_error" not in engine.refusals
+    engine.close()
+
+
+def simple_calls() -> Any:
+    adders, total = [Adder(2), Doubler(0.5)], 0
+    for k in range(120):
+        total += ADDER(k) + adders[0](k) + Adder(k)(1)
+        total += adders[k % 2](k)
+    return total
+
+
+def test_calls_are_walked_into() -> None:
+    with Engine(threshold=20, background=False, deopt_every=0) as engine:
+        assert entries_when_warm(engine, simple_calls, 10, 10) < 40
+        shown = str(engine.explain(simple_calls))
+    assert "SSA after the passes" in shown and "call.vector" not in shown and "call.object" not in shown
 
 
 def test_operators_stay_native() -> None:
@@ -439,6 +700,31 @@ def test_references_are_kept(engine: Engine) -> None:
         for _ in range(5):
             assert program() == 4.5
         assert sys.getrefcount(v) == before[0]
+
+
+def test_references_of_calls_are_kept(engine: Engine) -> None:
+    adder, few, value = Adder(1.5), Few(), 10**30
+
+    def program() -> Any:
+        total: Any = 0
+        for k in range(100):
+            total += adder(k) + few(value, k) - value
+            try:
+                few(value, "x") if k % 20 == 19 else adder(value)
+            except TypeError:
+                total += 1
+        return total
+
+    expected = program()
+    with engine:
+        assert program() == expected
+        before = sys.getrefcount(value)
+        for _ in range(5):
+            assert program() == expected
+        assert sys.getrefcount(value) <= before + 1  # a region may have it
+        counts = sys.getrefcount(adder), sys.getrefcount(few)
+        assert program() == expected
+        assert (sys.getrefcount(adder), sys.getrefcount(few)) == counts
 
 
 def test_the_table() -> None:

@@ -9,7 +9,7 @@ import sys
 import programs_alike
 import pytest
 from programs_alike import LOUD
-from test_passes import after
+from test_passes import SYMBOLS, X, after
 
 from jitcore import Engine
 
@@ -305,6 +305,79 @@ PROGRAMS: dict[str, str] = {
         def work(n):
             return [step(k) for k in range(n)]
         """,
+    "bound methods": """
+        def apply(method, n):
+            return method(n) + method(1)
+        def step(n, kept, items):
+            scale, dot = Vector(n, 1).scale, Vector(2, n).dot
+            append = [n].append
+            if n % 9 == 4:
+                raise KeyError(dot, append, scale)
+            append(n)
+            if n % 7 == 3:
+                kept.append(scale)
+            many = kept.append if n % 5 else items.append
+            many(dot)
+            return scale(2).x + dot(scale(3)), apply(Slotted(n, 2).shifted, n), kept is many.__self__
+        def shifted(self, by):
+            return self.total() + by
+        Slotted.shifted = shifted
+        def work(n):
+            out, kept, items = [], [1], []
+            for k in range(n):
+                try:
+                    out.append(step(k, kept, items))
+                except KeyError as error:
+                    dot, append, scale = error.args
+                    append(k)
+                    out.append((dot(dot.__self__), append.__self__, scale(2).y, type(append), sys.getrefcount(dot), sys.getrefcount(dot.__self__)))
+            kept += items
+            return out, [(type(one), one.__self__.x if hasattr(one, "__self__") else one) for one in kept]
+        """,
+    "one method under two names": """
+        def step(n):
+            dot = Vector(n, 2).dot
+            other = dot
+            if n % 6 == 5:
+                return dot is other, dot, other
+            held = [other, dot] if n % 6 == 4 else None
+            return dot is other, dot(other.__self__), held is None or held[0] is held[1]
+        def work(n):
+            out = []
+            for k in range(n):
+                same, one, other = step(k)
+                out.append((same, one is other, one(one.__self__)) if k % 6 == 5 else (same, one, other))
+            return out
+        """,
+    "methods that hold others": """
+        def step(n):
+            ray = Ray(Vector(n, 1).dot, Vector(1, n).scale)
+            again = Ray(ray.start, ray.way).at if n % 8 == 7 else ray.start
+            if n % 8 == 6:
+                return again(Vector(1, 2)), vars(ray).keys()
+            return ray.way(2).x, again.__self__ is ray
+        def work(n):
+            return [step(k) for k in range(n)]
+        """,
+    "methods whose end is noticed": """
+        class Told(Tell):
+            def get(self, by=0):
+                return self.n + by
+        def step(n):
+            get = Told(n).get
+            made = get() + get(1)
+            get = Told(-n).get if n % 4 == 3 else None
+            log.append("behind")
+            return made
+        def lose(n):
+            append = [Told(n)].append
+            append(n)
+            append = None
+            log.append("behind")
+        def work(n):
+            log.clear()
+            return [(step(k), lose(k)) for k in range(n)], list(log)
+        """,
     "in direct functions": """
         def closest(a, b, depth):
             middle = (a + b).scale(0.5)
@@ -377,17 +450,81 @@ def test_references(deopt_every: int) -> None:
         assert (sys.getrefcount(held), sys.getrefcount(other)) == before
 
 
-@pytest.mark.parametrize("name", ["arithmetic", "in others", "the same twice", "exceptions on the way"])
-def test_nothing_is_made(name: str) -> None:
-    scope = programs_alike.prepare("import sys\n" + PRELUDE, PROGRAMS[name])
-    with Engine(threshold=5, function_threshold=5, exit_threshold=4, background=False) as engine:
+def passes_of(source: str) -> tuple[str, str]:
+    """The graphs of what is compiled of a program, before the passes and behind them."""
+    scope = programs_alike.prepare("import sys\n" + PRELUDE, source)
+    with Engine(threshold=5, function_threshold=5, exit_threshold=4, background=False, verify=True) as engine:
         if engine.inactive_reason is not None:
             pytest.skip(engine.inactive_reason)
         scope["work"](300)
         shown = str(engine.explain(scope["work"]))
+        assert "internal_error" not in engine.refusals
     parts = re.split(r"-- (SSA [a-z]+ the passes|LLVM IR)", shown)
     before, behind = ("".join(parts[k + 1] for k in range(len(parts)) if parts[k] == f"SSA {when} the passes") for when in ("before", "after"))
+    return before, behind
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "in others", "the same twice", "exceptions on the way"])
+def test_nothing_is_made(name: str) -> None:
+    before, behind = passes_of(PROGRAMS[name])
     assert "instance.new" in before and behind.count("instance.new") < before.count("instance.new")
+
+
+METHODS = {
+    "in variables": """
+        def step(vector, k):
+            dot, scale = vector.dot, vector.scale
+            return dot(scale(k))
+        def work(n):
+            vector = Vector(1.5, 2.5)
+            return sum([step(vector, k) for k in range(n)])
+        """,
+    "of what is made": """
+        def step(k):
+            at = Ray(Vector(k, 1), Vector(2, k)).at
+            other = at
+            return other(3).x + at(k).y
+        def work(n):
+            return [step(k) for k in range(n)]
+        """,
+    "across joins": """
+        def step(vector, k):
+            method = vector.dot
+            total = k
+            if k % 2:
+                total += 1
+            return total + method(vector)
+        def work(n):
+            vector = Vector(1, 2)
+            return [step(vector, k) for k in range(n)]
+        """,
+    "given to functions": """
+        def apply(method, *args):
+            return method(*args)
+        def again(method, by):
+            return apply(method, by).x + method(by).y
+        def work(n):
+            vector = Vector(1, 2)
+            return [apply(vector.dot, vector) + again(vector.scale, k) for k in range(n)]
+        """,
+    "of lists": """
+        def step(n):
+            items = []
+            append, pop = items.append, items.pop
+            append(n)
+            append(pop() + 1)
+            return items
+        def work(n):
+            return [step(k) for k in range(n)]
+        """,
+}
+"""In variables of functions that are walked into: those of the interpreter's frame have real objects."""
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_method_is_made(name: str) -> None:
+    before, behind = passes_of(METHODS[name])
+    assert "method.new" in before and "method.new" not in behind
 
 
 # ---- the pass ---------------------------------------------------------------
@@ -397,6 +534,9 @@ NEW = "%9:o = instance.new [type=@Heap]"
 PUT = "values.put_float %9, %0 [type=@Heap, place=0, old=None]"
 HELD = 'else resume after "x" frame @f+4 call 4 {0: steal %9} []'
 ASK = f"%2:b = obj.ends_safely %9 guard %2 [expected=True] {HELD} obj.drop %9"
+
+
+SYMBOLS |= {"append": list.append, "pop": list.pop}
 
 
 def virtual(body: str) -> str:
@@ -462,6 +602,73 @@ def test_functions_and_cells() -> None:
     # A cell that lies in itself, by the function that it holds.
     cycle = virtual(f"{CELL} {FUNCTION} {close} obj.incref %8 field.put %9, %8 {REF} obj.drop %9 EXIT {{0: steal %8}} []")
     assert "cell.new" in cycle and "function.new" in cycle
+
+
+METHOD = "%9:o = method.new %1 [method=@func]"
+OF_C = "%8:o = method.new %1 [method=@append]"
+
+
+def test_methods() -> None:
+    held = 'else resume after "x" frame @f+4 call 4 {0: steal %9} []'
+    text = virtual(
+        f"""{METHOD} %2:b = obj.is_null %9 guard %2 [expected=False] {X} %3:o = field.o %9 [offset_name="METHOD_SELF"]
+        %4:o = field.o %9 [offset_name="METHOD_FUNC"] %5:o = field.o %9 [offset_name="METHOD_WEAKREFS"] %6:b = obj.is_null %5
+        guard %6 [expected=True] {held} obj.incref %3 %7:b = obj.is %4, %3 guard %7 [expected=False] {held} obj.drop %9 EXIT {{0: steal %3}} []"""
+    )
+    assert "method.new" not in text and "%9" not in text and "field.o" not in text and "{0: method 1 @func(0: const @func, 1: steal %1)}" in text
+    assert "const.o [object=@func]" in text and text.count("obj.incref %1") == 2 and text.count("obj.drop %1") == 1
+    assert text.endswith("EXIT {0: steal %1} []")
+
+
+def test_methods_that_failed_to_be_made_hold_nothing() -> None:
+    """The state in which the making is tried again owns the object already."""
+    own = 'else resume before "guard" frame @f+4 call 4 {0: steal %1} []'
+    text = after(
+        "virtuals",
+        f"""block a(): %1:o = frame.take_stack [depth=0] {METHOD} %2:b = obj.is_null %9 guard %2 [expected=False] {own}
+        obj.drop %1 EXIT {{0: steal %9}} []""",
+    )
+    assert "method.new" not in text and text.endswith("EXIT {0: method 1 @func(0: const @func, 1: steal %0)} []")
+
+
+def test_methods_of_c() -> None:
+    text = virtual(
+        f"""{OF_C} %2:b = method.is_of %8 [method=@append] %3:b = method.is_of %8 [method=@pop] %4:o = field.o %8 [offset_name="CFUNCTION_SELF"]
+        %5:o = field.o %8 [offset_name="CFUNCTION_MODULE"] %6:b = obj.is_null %5 %7:b = obj.type_is %8 [type=@list]
+        obj.incref %8 EXIT {{0: steal %8, 1: steal %8}} [new %4, box %2, box %3, box %6, box %7]"""
+    )
+    shown = "{0: &1=method 1 @append(0: const @append, 1: steal %1), 1: &1} [new %1, box %2, box %3, box"
+    assert "method.new" not in text and f"EXIT {shown}" in text
+    assert re.findall(r"const.b \[value=(\w+)\]", text) == ["True", "False", "False"]
+
+
+def test_the_end_of_a_method() -> None:
+    """It is the end of what it is of: whether that is quiet is asked of the object."""
+    ask = "%2:b = obj.ends_safely %9 guard %2 [expected=True] !".replace("!", 'else resume after "x" frame @f+4 call 4 {0: steal %9} []')
+    text = virtual(f"{METHOD} {ask} obj.drop %9 EXIT {{}} []")
+    assert "obj.ends_safely %1" in text and text.count("obj.drop %1") == 1 and "method 1 @func" in text
+    # With another name there is no end.
+    text = virtual(f"{METHOD} obj.incref %9 {ask.replace('[]', '[steal %9]')} obj.drop %9 obj.drop %9 EXIT {{}} []")
+    assert "ends_safely" not in text and text.count("obj.drop %1") == 1
+    # A method in an instance in a method.
+    outer = "%8:o = method.new %7 [method=@func]"
+    put = "values.put %7, %9 [type=@Heap, place=0]"
+    text = virtual(f"{METHOD} {NEW.replace('%9', '%7')} {put} {outer} obj.drop %7 EXIT {{0: steal %8}} []")
+    assert "new" not in text.partition("EXIT")[0] and text.count("obj.incref %1") == 1
+    assert text.endswith("{0: method 1 @func(0: const @func, 1: instance 2 @Heap(0: method 3 @func(0: const @func, 1: steal %1)))} []")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{METHOD} frame.store_local %9 [slot=1] EXIT {{}} []",
+        f"{METHOD} list.append %1, %9 EXIT {{}} []",
+        f'{METHOD} %2:o = field.o %9 [offset_name="OB_TYPE"] obj.incref %2 obj.drop %9 EXIT {{0: steal %2}} []',
+        f"{METHOD} jump b(%9) block b(%3:o): %4:b = poll branch %4 ? c() : b(%1) block c(): EXIT {{}} []",
+    ],
+)
+def test_methods_that_escape_are_made(body: str) -> None:
+    assert "method.new" in virtual(body)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ PLAIN_FLAGS = instances.plain_flags(LAYOUT)
 SET_WEAKREFS: int = set.__weakrefoffset__  # type: ignore[attr-defined]
 METHOD_WEAKREFS: int = CALLABLES[MethodType][0]
 CFUNCTION_WEAKREFS: int = CALLABLES[BuiltinMethodType][0]
-TABLE_SIZE = 128
 FUNCTION_WEAKREFS: int = FunctionType.__weakrefoffset__  # type: ignore[attr-defined]
 
 
@@ -279,55 +278,70 @@ def all_atoms(at, end):
 
 @native
 def once_more(table, obj):
-    """Count the object in a table of addresses and counts, behind which is how many there are. Returns its count; a large number where the
-    table is full."""
-    at = (obj >> 4) & (TABLE_SIZE - 1)
-    while 1:
-        entry = table + 16 * at
-        found = ld64(entry)
-        if found == obj:
+    """Count the object in a table: how many there are, then their addresses and counts. Returns its count; a large number where there are
+    too many. (They are few as a rule, and most are found at once.)"""
+    used = ld64(table)
+    entry = table + 8 + 16 * used
+    while entry > table + 8:
+        entry -= 16
+        if ld64(entry) == obj:
             count = ld64(entry + 8) + 1
             st64(entry + 8, count)
             return count
-        if found == 0:
-            used = ld64(table + 16 * TABLE_SIZE) + 1
-            if used > MOST_SHARED:
-                return 1 << 32
-            st64(table + 16 * TABLE_SIZE, used)
-            st64(entry, obj)
-            st64(entry + 8, 1)
-            return 1
-        at = (at + 1) & (TABLE_SIZE - 1)
+    if used == MOST_SHARED:
+        return 1 << 32
+    st64(table, used + 1)
+    st64(table + 8 + 16 * used, obj)
+    st64(table + 16 + 16 * used, 1)
+    return 1
 
 
 @native
-def only_lets_go(items, n, depth, table, left):
-    """Whether what goes with a row of references, because nobody else has it, does nothing but let go of its parts, and all others have more
-    references than there are in there (see optimizer/ops/objects.py)."""
-    more = ld64(left) - n
+def goes_quietly(obj, depth, table, left):
+    """Whether letting go of one reference, found inside of what ends, ends nothing but what nobody else has, and that quietly. The
+    references to what others have as well are counted in the table (see optimizer/ops/objects.py)."""
+    more = ld64(left) - 1
     st64(left, more)
     if more < 0:
         return 0
-    size = alloca(8)
+    count = ld32(obj)
+    if count < 0:
+        return 1
+    if is_atom(obj):
+        return 1
+    if count > 1:
+        return once_more(table, obj) < count
+    if depth == 0:
+        return 0
+    return only_lets_go(obj, depth - 1, table, left)
+
+
+@native
+def only_lets_go(obj, depth, table, left):
+    """Whether the end of an object that nobody else has does nothing but let go of what is in it, and that quietly."""
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    size = alloca(32)
+    if kind == c.PyDict_Type:
+        if ld8(obj + LAYOUT.DICT_WATCHERS):
+            return 0
+        st64(size, 0)
+        while c.PyDict_Next(obj, size, size + 8, size + 16):
+            if goes_quietly(ld64(size + 8), depth, table, left) == 0:
+                return 0
+            if goes_quietly(ld64(size + 16), depth, table, left) == 0:
+                return 0
+        return 1
+    items = parts_of(obj, size)
+    n = ld64(size)
+    if n < 0:
+        return 0
     i = 0
     while i < n:
         item = ld64(items + 8 * i)
         i += 1
         if item:
-            count = ld32(item)
-            if count > 0:
-                if is_atom(item) == 0:
-                    if count == 1:
-                        if depth == 0:
-                            return 0
-                        inner = parts_of(item, size)
-                        m = ld64(size)
-                        if m < 0:
-                            return 0
-                        if only_lets_go(inner, m, depth - 1, table, left) == 0:
-                            return 0
-                    elif once_more(table, item) >= count:
-                        return 0
+            if goes_quietly(item, depth, table, left) == 0:
+                return 0
     return 1
 
 
@@ -336,20 +350,19 @@ def others_survive(obj):
     """Whether the end of the object ends nothing but what nobody else has, and that quietly."""
     if is_atom(obj):
         return 1
-    size = alloca(8)
-    items = parts_of(obj, size)
-    n = ld64(size)
-    if n < 0 or n > MOST_REFERENCES:
-        return 0
-    if all_atoms(items, items + 8 * n):
-        return 1
-    table = alloca(16 * TABLE_SIZE + 16)
-    i = 0
-    while i <= TABLE_SIZE:
-        st64(table + 16 * i, 0)
-        i += 1
-    st64(table + 16 * TABLE_SIZE + 8, MOST_REFERENCES)
-    return only_lets_go(items, n, DEPTH, table, table + 16 * TABLE_SIZE + 8)
+    if ld64(obj + LAYOUT.OB_TYPE) != c.PyDict_Type:
+        size = alloca(8)
+        items = parts_of(obj, size)
+        n = ld64(size)
+        if n < 0 or n > MOST_REFERENCES:
+            return 0
+        if all_atoms(items, items + 8 * n):
+            return 1
+    left = alloca(8)
+    st64(left, MOST_REFERENCES)
+    table = alloca(16 * MOST_SHARED + 8)
+    st64(table, 0)
+    return only_lets_go(obj, DEPTH, table, left)
 
 
 @native

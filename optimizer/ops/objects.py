@@ -206,9 +206,9 @@ TRIED = 4
 """How many of them it is tried to find out for,"""
 COUNTED = 64
 """by looking at so many references."""
-MOST_REFERENCES = 256
+MOST_REFERENCES = 1000
 """So many are looked at to see first that all that others have as well survives,"""
-MOST_SHARED = 96
+MOST_SHARED = 64
 """as long as it is so few objects."""
 
 
@@ -237,21 +237,30 @@ def outlives(m: Any, o: int, drops: int) -> bool:
 def others_survive(o: int) -> bool:
     """Whether the end of the object ends nothing but what nobody else has, and that quietly."""
     kind: type = memory.object_at(memory.read64(o + LAYOUT.OB_TYPE))  # type: ignore[assignment]
-    return kind in HARMLESS or only_lets_go(parts_of(o, kind), DEPTH, Counter(), [MOST_REFERENCES])
+    return kind in HARMLESS or only_lets_go(o, kind, DEPTH, Counter(), [MOST_REFERENCES])
 
 
-def only_lets_go(held: list[int] | None, depth: int, counts: Counter[int], left: list[int]) -> bool:
-    """Whether what goes with these references, because nobody else has it, does nothing but let go of its parts, and all others have more
-    references than there are in there. `counts`: of those, how often each was seen."""
-    left[0] -= len(held or ())
-    if held is None or left[0] < 0:
+def only_lets_go(o: int, kind: type, depth: int, counts: Counter[int], left: list[int]) -> bool:
+    """Whether the end of an object that nobody else has does nothing but let go of what is in it, that quietly, and whether what others
+    have as well has more references than there are in there. `counts`: of those, how often each was seen."""
+    if kind is dict:
+        watched = memory.read8(o + LAYOUT.DICT_WATCHERS)
+        held = None if watched else [id(one) for pair in memory.object_at(o).items() for one in pair]  # type: ignore[attr-defined]
+    else:
+        held = parts_of(o, kind)
+    if held is None:
         return False
     for one in held:
-        kind: type = memory.object_at(memory.read64(one + LAYOUT.OB_TYPE)) if one else int  # type: ignore[assignment]
+        if not one:
+            continue
+        left[0] -= 1
+        if left[0] < 0:
+            return False
+        kind = memory.object_at(memory.read64(one + LAYOUT.OB_TYPE))  # type: ignore[assignment]
         if kind in HARMLESS or memory.is_immortal(one):
             continue
         if memory.refcount(one) == 1:
-            if depth == 0 or not only_lets_go(parts_of(one, kind), depth - 1, counts, left):
+            if depth == 0 or not only_lets_go(one, kind, depth - 1, counts, left):
                 return False
             continue
         counts[one] += 1
