@@ -224,7 +224,7 @@ class Instance:
     """One instance: the walk along its life."""
 
     def __init__(self, round_: Round, op: Op, block: Block, uses: Uses) -> None:
-        self.round, self.op, self.block = round_, op, block
+        self.round, self.op, self.block, self.at = round_, op, block, block
         assert op.result is not None
         self.made = op.result
         round_.graph.instances += 1
@@ -271,6 +271,7 @@ class Instance:
     def walk(self, block: Block, begin: Now | None) -> Now:
         """Go through a block, from the instance's making on where that is in it. Returns what is known at its end."""
         now = begin.copy() if begin is not None else Now(0, {})
+        self.at = block
         for op in block.ops:
             if op is self.op:
                 now = Now(1, dict(enumerate(op.args, 1)))
@@ -354,6 +355,14 @@ def put(one: Instance, op: Op, now: Now) -> list[Op]:
     return made if old is None else [*made, Op(OPS["obj.drop"], [old], (), None)]
 
 
+def is_there(one: Instance, op: Op, now: Now) -> list[Op]:
+    """It is no NULL. What leaves where it was not made goes: its state does not know of what a bound method has taken."""
+    for guard in one.at.ops:
+        if guard.name == "guard" and guard.args[0] is op.result and not guard.imm[0]:
+            one.instead[guard] = []
+    return one.known(op, False)
+
+
 def close(one: Instance, op: Op, now: Now) -> list[Op]:
     cells = op.args[1:]
     now.attributes.update(enumerate(cells, 1))
@@ -399,7 +408,7 @@ def ends(one: Instance, op: Op, now: Now) -> list[Op]:
 
 
 RULES = {
-    "obj.is_null": lambda one, op, now: one.known(op, False),
+    "obj.is_null": is_there,
     "obj.type_is": lambda one, op, now: one.known(op, op.imm[0] is one.type),
     "obj.is": lambda one, op, now: one.known(op, op.args[0] is op.args[1]),
     "values.valid": lambda one, op, now: one.known(op, True),
