@@ -1115,7 +1115,8 @@ class Engine:
                     raise Refused("not_profitable", f"most calls leave after {work} bytecodes")
 
         try:
-            plans = site.plans.pop(tuple(found.locals[: site.code.co_argcount]), None)
+            kinds: Any = tuple(found.locals[: site.code.co_argcount])
+            plans = site.plans.pop(kinds, None)
             if id(site.code) in self.registered or calls_itself or not self._weighs():
                 return self.compiler.compile(found, options, plans)
             return self.compiler.compile(found, options, plans, check)

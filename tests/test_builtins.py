@@ -496,7 +496,7 @@ POWERS = """
         for i in range(n):
             out.append(power(i * 0.75 if i % 3 else 0.0, float(i % 4)))
             if i > n // 2:
-                out.append((i, power(BASES[i % len(BASES)], BASES[i * 7 % len(BASES)])))
+                out.append((i, power(BASES[i % len(BASES)], BASES[i * 7 % len(BASES[1:])])))
         return out
 """
 EXPONENTS = ["2", "3", "2.0", "3.0", "0.5", "1.5", "1", "0", "0.0", "-0.0", "-1", "-2.0", "-3", "-0.5", "True", "5e-324", "1e300"]

@@ -1133,7 +1133,7 @@ def shared_ones() -> list[tuple[Any, bool, bool]]:
     lasting, twice, alone = Counted(), Counted(), Counted()
     KEPT[:] = [lasting, [lasting], twice]
     pairs = [[lasting, lasting], [[lasting], (lasting, 1)], [twice, twice], [alone], [Calm(lasting)], [{1: lasting}], [1, "x"], [KEPT[1]]]
-    made = list(zip(pairs, (True, True, False, False, True, False, True, True), (False,) * 6 + (True, False), strict=True))
+    made = list(zip(pairs, (True, True, False, False, True, True, True, True), (False,) * 6 + (True, False), strict=True))
     KEPT.pop()
     return made
 
@@ -1156,6 +1156,77 @@ def test_what_survives_its_container(effort: str) -> None:
         for run in (native.run, lambda: interpret(maker.graph)):
             answers.append(run()[1])
         assert answers == [[now, together]] * 2, shown
+
+
+class Loose:
+    __slots__ = ("first", "second")
+
+    def __init__(self, *values: object) -> None:
+        self.first, self.second = values
+
+
+class Final(Calm):
+    def __del__(self) -> None:
+        pass
+
+
+def closing(a: object, b: object) -> Callable[[], object]:
+    return lambda: (a, b)
+
+
+def with_others() -> list[tuple[str, Any, bool]]:
+    """What has things in it whose end runs code and which others have as well: (what it is, one, whether it ends safely now)."""
+    lasting: list[Any] = [Counted() for _ in range(400)]
+    deep: Any = Counted()
+    for _ in range(8):
+        deep = [deep]
+    twice, thrice, once = Counted(), Counted(), Counted()
+    loop: list[Any] = [1]
+    loop.append(loop)
+    watched, told = Calm(lasting[0]), weakref.ref(lasting[1], print)
+    method = types.MethodType(keep, lasting[2])
+    held: list[Any] = [twice, thrice, *[thrice]]
+    ones = [
+        ("a list of them", [deep, *lasting[:9]], True),
+        ("a tuple of them", (*lasting[:40], 1, "x"), True),
+        ("too many of them", lasting[:300], False),
+        ("one of them often", [lasting[5]] * 200, True),
+        ("an instance", Calm(lasting[0], deep), True),
+        ("a weakly referenced one", watched, False),
+        ("a part that is weakly referenced, but stays", [lasting[1], told], True),
+        ("one with a method that is told", Final(lasting[0]), False),
+        ("one with slots", Loose(lasting[0], 2), False),
+        ("a cell", types.CellType(lasting[0]), True),
+        ("a method", types.MethodType(keep, lasting[0]), True),
+        ("a method of C", lasting[:2].append, True),
+        ("a weakly referenced method", method, False),
+        ("a function", closing(lasting[0], lasting[1]), True),
+        ("a function with what only it has", closing(lasting[0], once), False),
+        ("a part in it twice, and once elsewhere", [twice, [twice]], True),
+        ("a part in it as often as it is at all", [thrice, (thrice, Calm(thrice, thrice))], False),
+        ("a part that only it has", [*lasting[:5], Counted()], False),
+        ("a part of a part that only it has", [*lasting[:5], [1, (Counted(), 2)]], False),
+        ("parts that only it has, of parts that others have", [[lasting[0], Calm(lasting[1])], (deep, [deep])], True),
+        ("one that is in itself", loop, True),
+        ("one in which another is in itself", [[1, loop]], True),
+        ("nothing", [None, ...], True),
+    ]
+    del held[1:]
+    KEPT[:] = [lasting, deep, held, told, weakref.ref(watched), weakref.ref(method), loop]
+    return ones
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_what_has_parts_that_others_have(effort: str) -> None:
+    """Their end ends nothing else: said of few parts, of whichever kind they are."""
+    ask = questions_of_ends(effort)
+    ones = with_others()
+    while ones:
+        what, one, expected = ones.pop()
+        answers = ask(id(one))
+        assert [now for now, _ in answers] == [expected] * 2, what
+        assert answers[0] == answers[1], what
+    KEPT.clear()
 
 
 @pytest.mark.parametrize("drops", [1, 2, 3])

@@ -1374,8 +1374,8 @@ class Translator:
                 return
         if planned is not None or len(known) >= self.limits.versions:
             plan = context
-            for other in [version.context for version in known] or [planned]:
-                merged = widen(plan, other, self.real, [f.info.nlocalsplus for f in self.frames]) if other is not None else None
+            for other in [version.context for version in known] or ([planned] if planned is not None else []):
+                merged = widen(plan, other, self.real, [f.info.nlocalsplus for f in self.frames])
                 if merged is None:
                     self.leave("too_many_versions", offset)
                     return

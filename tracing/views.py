@@ -35,7 +35,7 @@ def viewed(t: Translator, av: AV, kind: type | None, *names: str) -> tuple[AV, t
 def as_receiver(t: Translator, method: object, args: list[AV]) -> list[AV]:
     """The arguments of a method of list, the first one as a list if it is of a derived class."""
     first = args[0] if args else None
-    if type(method) is not METHOD_DESCRIPTOR or method.__objclass__ is not list or not isinstance(first, Obj):
+    if type(method) is not METHOD_DESCRIPTOR or getattr(method, "__objclass__", None) is not list or not isinstance(first, Obj):
         return args
     kind = t.type_of(first)
     return [Obj(first.value, list, first.owner), *args[1:]] if kind is not None and is_derived(kind) else args
