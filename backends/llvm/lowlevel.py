@@ -88,7 +88,6 @@ SIGNATURES: dict[str, str] = {
     "pthread_sigmask": "iipp",
     "_PyEval_EvalFrameDefault": "pppi",
     "_PyObject_New": "pp",
-    "_PySet_NextEntry": "ipppp",
     "_PyType_Lookup": "ppp",
     "_Py_Dealloc": "vp",
 }

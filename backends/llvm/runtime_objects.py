@@ -316,6 +316,12 @@ def goes_quietly(obj, depth, table, left):
     return only_lets_go(obj, depth - 1, table, left)
 
 
+@native(inline=True)
+def set_item(entry):
+    """What an entry of a set's table has, or 0. (What was taken out has left its place to something of hash -1, which nothing else has.)"""
+    return ld64(entry) if ld64(entry + 8) != -1 else 0
+
+
 @native
 def only_lets_go(obj, depth, table, left):
     """Whether the end of an object that nobody else has does nothing but let go of what is in it, and that quietly."""
@@ -330,6 +336,18 @@ def only_lets_go(obj, depth, table, left):
                 return 0
             if goes_quietly(ld64(size + 16), depth, table, left) == 0:
                 return 0
+        return 1
+    if kind == c.PySet_Type:
+        if ld64(obj + SET_WEAKREFS):
+            return 0
+        entry = ld64(obj + LAYOUT.SET_TABLE)
+        end = entry + 16 * (ld64(obj + LAYOUT.SET_MASK) + 1)
+        while entry < end:
+            item = set_item(entry)
+            if item:
+                if goes_quietly(item, depth, table, left) == 0:
+                    return 0
+            entry += 16
         return 1
     items = parts_of(obj, size)
     n = ld64(size)
@@ -350,7 +368,8 @@ def others_survive(obj):
     """Whether the end of the object ends nothing but what nobody else has, and that quietly."""
     if is_atom(obj):
         return 1
-    if ld64(obj + LAYOUT.OB_TYPE) != c.PyDict_Type:
+    kind = ld64(obj + LAYOUT.OB_TYPE)
+    if kind != c.PyDict_Type and kind != c.PySet_Type:
         size = alloca(8)
         items = parts_of(obj, size)
         n = ld64(size)
@@ -399,11 +418,19 @@ def set_harmless(obj, depth):
     """Whether nobody has a weak reference to the set, and the ends of its items would run no code."""
     if ld64(obj + SET_WEAKREFS):
         return 0
-    at = alloca(24)
-    st64(at, 0)
-    while c._PySet_NextEntry(obj, at, at + 8, at + 16):
-        if harmless(ld64(at + 8), depth) == 0:
-            return 0
+    entry = ld64(obj + LAYOUT.SET_TABLE)
+    end = entry + 16 * (ld64(obj + LAYOUT.SET_MASK) + 1)
+    atoms = 0
+    while entry < end:
+        item = set_item(entry)
+        if item:
+            kind = ld64(item + LAYOUT.OB_TYPE)
+            if kind != atoms:
+                if is_atom(item):
+                    atoms = kind
+                elif harmless(item, depth) == 0:
+                    return 0
+        entry += 16
     return 1
 
 

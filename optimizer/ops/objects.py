@@ -246,6 +246,9 @@ def only_lets_go(o: int, kind: type, depth: int, counts: Counter[int], left: lis
     if kind is dict:
         watched = memory.read8(o + LAYOUT.DICT_WATCHERS)
         held = None if watched else [id(one) for pair in memory.object_at(o).items() for one in pair]  # type: ignore[attr-defined]
+    elif kind is set:
+        whole: set[object] = memory.object_at(o)  # type: ignore[assignment]
+        held = None if weakref.getweakrefcount(whole) else [*map(id, whole)]
     else:
         held = parts_of(o, kind)
     if held is None:
