@@ -44,12 +44,13 @@ def push_bound(t: Translator, func: Any, av: AV, kind: type | None) -> None:
     t.push(Obj(made, MethodType if type(func) is FunctionType else BuiltinMethodType, OWNED))
 
 
-def unbind(t: Translator, at: int, position: int, arrange: Arrange) -> bool:
+def unbind(t: Translator, at: int, position: int, count: int, arrange: Arrange) -> bool:
     """Whether the callable at that place of the stack is a bound method whose function is known. Then the block ends, and the bytecode
-    is done again with what `arrange` makes of it. `position`: of the callable among the operands that were recorded."""
+    is done again with what `arrange` makes of it. `position`: of the callable among the operands that were recorded; `count`: how many
+    arguments there are."""
     target = t.frame.stack[at]
     assert isinstance(target, Obj) and t.ins is not None
-    found = made_here(t, target) or made_elsewhere(t, target, position)
+    found = made_here(t, target, count) or made_elsewhere(t, target, position, count)
     if found is None or t.block is None:
         return t.block is None
     func, held = found
@@ -69,11 +70,13 @@ def unbind(t: Translator, at: int, position: int, arrange: Arrange) -> bool:
     return True
 
 
-def made_here(t: Translator, target: Obj) -> tuple[Const, AV] | None:
+def made_here(t: Translator, target: Obj, count: int) -> tuple[Const, AV] | None:
     """The function and the object of a bound method that was made in sight."""
     if target.value not in t.bound_methods:
         return None
     func, of = t.bound_methods[target.value]
+    if not is_alike(func.obj, of, count):
+        return None
     if isinstance(of, Same):
         return Const(func.obj), Const(of.obj)
     name = "METHOD_SELF" if type(func.obj) is FunctionType else "CFUNCTION_SELF"
@@ -83,7 +86,7 @@ def made_here(t: Translator, target: Obj) -> tuple[Const, AV] | None:
     return Const(func.obj), held
 
 
-def made_elsewhere(t: Translator, target: Obj, position: int) -> tuple[Const, AV] | None:
+def made_elsewhere(t: Translator, target: Obj, position: int, count: int) -> tuple[Const, AV] | None:
     """The same of one that was always of one of a few functions, or of one method of C: that is checked. With more than one left
     the block ends in a branch, and the call is done again on both sides."""
     seen = t.observation()
@@ -99,6 +102,8 @@ def made_elsewhere(t: Translator, target: Obj, position: int) -> tuple[Const, AV
     if not methods or methods[0] is None or any(one != methods[0] for one in methods):
         return None
     method, kind = methods[0]
+    if not is_alike(method, kind, count):
+        return None
     t.constants[id(method)] = method
     t.ensure_type(target, BuiltinMethodType)
     t.guard(t.emit("method.is_of", target.value, imm=(method,)))
@@ -119,6 +124,18 @@ def checked_function(t: Translator, target: Obj, function: Value, callees: list[
         return None
     t.guard(check)
     return Const(func), Obj(t.emit("field.o", target.value, imm=("METHOD_SELF",)), None, HEAP)
+
+
+def is_alike(method: Any, kind: Any, count: int) -> bool:
+    """Whether calling a method with the object comes to the same as calling what it is for an object of that type. Of an object of a derived
+    class a method of C words the error about too many or too few arguments with the name of that."""
+    if type(method) is FunctionType or kind is method.__objclass__:
+        return True
+    words = (method.__text_signature__ or "*").strip("()").replace("$self", "").replace("/", "").split(",")
+    names = [word.strip() for word in words if word.strip()]
+    if any(name.startswith("*") for name in names):
+        return False
+    return len([name for name in names if "=" not in name]) <= count <= len(names)
 
 
 def method_of_c(func: Any) -> tuple[Any, type] | None:

@@ -80,7 +80,8 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
     if isinstance(target, Obj):
         position = operands.index(target)
         at = len(t.frame.stack) - npop
-        if own is None and not (kwnames and ins.op == "CALL") and unbind(t, at + position, position, partial(arrange_call, t, at)):
+        count, again = -1 if kwnames else nargs, partial(arrange_call, t, at)
+        if own is None and not (kwnames and ins.op == "CALL") and unbind(t, at + position, position, count, again):
             return
         target = known_target(t, target, at + position, kwnames)
         if t.block is None:
@@ -228,7 +229,7 @@ def call_function_ex(t: Translator, ins: Ins) -> None:
         items = [Const(item) for item in args.obj]
     if isinstance(names_, Null) and items is not None:
         at = len(t.frame.stack) - count + place
-        if isinstance(target, Obj) and unbind(t, at, place, partial(arrange_star_call, t, at)):
+        if isinstance(target, Obj) and unbind(t, at, place, len(items), partial(arrange_star_call, t, at)):
             return
         if isinstance(target, Obj) and t.expected(place) == {FunctionType}:
             target = known_target(t, target, at, None)

@@ -83,9 +83,12 @@ REPEATABLE = ("poll", "collect.")
 """Operations that may be done again although they write: nobody but the region itself can tell."""
 
 SAFE_TO_DROP: frozenset[type] = frozenset(
-    {int, float, bool, str, bytes, complex, type(None), range, type(iter(range(0))), type(len), slice, type(...)}
+    {int, float, bool, str, bytes, complex, type(None), range, type(iter(range(0))), slice, type(...)}
 )
 """Exact types whose deallocation runs no Python code and frees nothing that could."""
+
+MOST_DROPS = 2
+"""How many objects a bytecode lets go of that does something, at most."""
 
 LIST_ITERATOR: type = type(iter([]))
 TUPLE_ITERATOR: type = type(iter(()))
@@ -1019,12 +1022,14 @@ class Translator:
         still a way back if its end would run code. (That it goes early is seen by nobody, then.)"""
         raising = self.raising
         assert raising is not None
-        unsafe = any(one.type not in SAFE_TO_DROP for av in raising.waiting for one in owned_parts(av))
+        unsafe = [one for av in raising.waiting for one in owned_parts(av) if one.type not in SAFE_TO_DROP]
         if raising.spoiled or raising.lent or not unsafe:
             return
         waiting, raising.waiting = raising.waiting, []
         effect = self.effect
-        self.drop_check(*waiting)
+        for one in unsafe:
+            # What the handler lets go of itself has been asked about already, and may be the same, or have it.
+            self.guard(self.emit("obj.outlives", one.value, imm=(len(unsafe) + MOST_DROPS,)))
         for av in waiting:
             self.drop(av)
         self.effect = effect
