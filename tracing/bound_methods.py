@@ -113,17 +113,31 @@ def made_elsewhere(t: Translator, target: Obj, position: int, count: int) -> tup
 
 
 def checked_function(t: Translator, target: Obj, function: Value, callees: list[FunctionType]) -> tuple[Const, AV] | None:
-    """The one of those functions that it is."""
-    checks = [(one, t.emit("obj.is", function, t.const_o(one))) for one in callees]
-    checks = [(one, check) for one, check in checks if t.checked.get((check, "b")) is not False]
-    if not checks:
+    """The one of those functions that it is. (What is known of a method is kept under the method: its function is read anew.)"""
+    left = [one for one in callees if t.checked.get((target.value, Same(one))) is not False]
+    if not left:
         return None
-    func, check = checks[0]
-    if len(checks) > 1 and t.checked.get((check, "b")) is None:
-        t.do_again(check, lambda: None)
-        return None
-    t.guard(check)
-    return Const(func), Obj(t.emit("field.o", target.value, imm=("METHOD_SELF",)), None, HEAP)
+    known = target.value, Same(left[0])
+    if known not in t.checked:
+        check = t.emit("obj.is", function, t.const_o(left[0]))
+        if len(left) > 1:
+            note(t, check, known)
+            return None
+        t.guard(check)
+    return Const(left[0]), Obj(t.emit("field.o", target.value, imm=("METHOD_SELF",)), None, HEAP)
+
+
+def note(t: Translator, check: Value, known: tuple[Value, Same]) -> None:
+    """End the block with a check, and do the call again on both sides with what is then known."""
+    assert t.ins is not None
+
+    def is_it() -> None:
+        t.checked[known] = True
+
+    def is_not() -> None:
+        t.checked[known] = False
+
+    t.split(check, (t.ins.start, True, is_it), (t.ins.start, True, is_not), again=True)
 
 
 def is_alike(method: Any, kind: Any, count: int) -> bool:
