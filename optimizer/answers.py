@@ -80,7 +80,7 @@ for _count in range(2, MOST_CALLED + 1):
     ANSWERS[f"call{_count}"] = Answer(OPERANDS, _count, top_first=top_first("call"))
 MOST_TEMPS = 8
 for _count in range(1, MOST_TEMPS + 1):
-    ANSWERS[f"temps{_count}"] = Answer(TEMPS, _count)
+    ANSWERS[f"temps{_count}"] = Answer(TEMPS, _count, top_first=top_first("locals"))
 for _symbol, _name in BINARY.items():
     _methods = (f"__{_name}__", f"__r{_name}__")
     for _text, _end in ((_symbol, ""), (f"{_symbol}=", "_assign")):

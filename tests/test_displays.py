@@ -303,7 +303,45 @@ def deletions() -> Any:
     return out
 
 
+def linked(k: int, n: int) -> Any:
+    made: Any = [k]
+    for i in range(n):
+        made = i, made
+    return made
+
+
+def linked_in_turn(k: int) -> Any:
+    one, other = [k], [-k]
+    for i in range(4):
+        one, other = (other, i), (one, i)  # type: ignore[assignment]
+    return one, other
+
+
+def wrapped(value: Any) -> Any:
+    value = (value, value)
+    value = ((value, 1), value[0])
+    return value
+
+
+def unlinked(k: int) -> Any:
+    made, out = linked(k, 5), []
+    while type(made) is tuple:
+        i, made = made
+        out.append((made, i))
+    return out
+
+
+def tuples_in_place_of_their_parts() -> Any:
+    """A variable gets a tuple with what was in the variable."""
+    out: list[Any] = []
+    for k in range(120):
+        out.append((linked(k, k % 6), linked_in_turn(k), unlinked(k)))
+        out.append((wrapped([k]), wrapped(k), [[k, 1], [k, 2], (k,)]))
+    return out
+
+
 PROGRAMS = [
+    tuples_in_place_of_their_parts,
     dicts,
     dicts_of_anything,
     sets,

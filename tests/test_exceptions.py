@@ -925,3 +925,102 @@ def test_what_ended_frames_held(engine: Engine) -> None:
         for _ in range(8):
             assert program() == expected
     assert counts() == before
+
+
+class Ended:
+    log: list[Any] = []
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+
+    def __del__(self) -> None:
+        frame = sys._getframe(1)
+        self.log.append((self.k, frame.f_code.co_name, frame.f_lineno - frame.f_code.co_firstlineno))
+
+    def divided(self, by: int) -> int:
+        return self.k // by
+
+
+def has_attribute(holder: Any, k: int) -> int:
+    held = holder.k
+    return held.divided(k % 3)
+
+
+def has_item(holder: Any, k: int) -> int:
+    held = holder[0]
+    return held.divided(k % 3)
+
+
+def lets_go_of_attribute(k: int) -> Any:
+    holder: Any = Thing(k)
+    holder.k = Ended(k)
+    try:
+        return has_attribute(holder, k)
+    except ZeroDivisionError:
+        holder.k = None
+        return k
+
+
+def lets_go_of_item(k: int) -> Any:
+    holder: Any = [Ended(k)]
+    try:
+        return has_item(holder, k)
+    except ZeroDivisionError:
+        holder[0] = None
+        return k
+
+
+def lets_go_of_holder(k: int) -> Any:
+    holder: Any = (Ended(k), k)
+    try:
+        return has_item(holder, k)
+    except ZeroDivisionError:
+        holder = None
+        return k
+
+
+def lets_go_of_key(k: int) -> Any:
+    holder: Any = {0: Ended(k)}
+    try:
+        return has_item(holder, k)
+    except ZeroDivisionError:
+        del holder[0]
+        return k
+
+
+def lets_go_by_taking(k: int) -> Any:
+    holder: Any = [Ended(k)]
+    try:
+        return has_item(holder, k)
+    except ZeroDivisionError:
+        holder.pop()
+        return k
+
+
+def lets_go_twice(k: int) -> Any:
+    holder: Any = [Ended(k)]
+    other: Any = holder[0]
+    try:
+        return has_item(holder, k)
+    except ZeroDivisionError:
+        holder[0] = other = 1
+        return k, other
+
+
+LETTING_GO = [lets_go_of_attribute, lets_go_of_item, lets_go_of_holder, lets_go_of_key, lets_go_by_taking, lets_go_twice]
+
+
+@pytest.mark.parametrize("lets_go", LETTING_GO, ids=lambda lets_go: lets_go.__name__)
+def test_what_goes_with_an_exception_is_no_other_owner(engine: Engine, lets_go: Callable[[int], Any]) -> None:
+    """The handler lets go of what the ended frames have as well: its end comes with the exception's, and with true frames."""
+
+    def program() -> Any:
+        Ended.log.clear()
+        out = []
+        for k in range(100):
+            out.append(lets_go(k))
+            Ended.log.append("next")
+        return out, list(Ended.log)
+
+    nobody_sees(engine, program)
+    assert "internal_error" not in engine.refusals

@@ -1114,7 +1114,7 @@ def enclosing() -> tuple[Any, ...]:
         *((types.CellType(), True), (types.CellType([1]), True), (types.CellType(Counted()), False), (types.CellType(captured(1)), True)),
         *((pair, True), (with_parts(__doc__=Counted()), False), (with_parts(__defaults__=(1, lasting)), True)),
         *((with_parts(__kwdefaults__={"a": 1}), True), (with_parts(other=Counted()), False), (captured(captured(captured(1))), False)),
-        *((alone("f = lambda: 1"), False), (captured(alone("f = lambda: 1")), False), (captured(globals()), False)),
+        *((alone("f = lambda: 1"), False), (captured(alone("f = lambda: 1")), False), (captured(globals()), True)),
     )
 
 

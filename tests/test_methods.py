@@ -202,7 +202,42 @@ def deep() -> Any:
     return out
 
 
-PROGRAMS = [temporaries, mortal_temporaries, kinds_of_calls, late_types, replaced, mutual, raising, deep]
+LARGE = """
+    for k in range(3):
+        t += k * n
+    if t > 1000:
+        t -= 1000
+    elif t % 3 == 1:
+        t += 2
+"""
+exec(f"def heavy(self, n, other, more):\n    t = 0\n{LARGE * 7}\n    return t + self.x - other.x + more.x\n")
+heavy: Any = globals()["heavy"]
+
+
+class Heavy(Mortal):
+    heavy = heavy
+    __call__ = heavy
+
+
+def large_calls_of_temporaries() -> Any:
+    """What several arguments of a native call have been made for ends in the interpreter's order."""
+    ended.clear()
+    lasting = Mortal(5000)
+    for k in range(100):
+        heavy(Mortal(k), k, Mortal(1000 + k), Mortal(2000 + k))
+        ended.append("function")
+        Heavy(k).heavy(k, Mortal(1000 + k), lasting if k % 3 else Mortal(2000 + k))
+        ended.append("method")
+        Heavy(k)(k, Mortal(1000 + k), Mortal(2000 + k))
+        ended.append("call")
+        bound = Heavy(k).heavy
+        bound(k, Mortal(1000 + k), Mortal(2000 + k))
+        ended.append("bound")
+    del lasting, bound
+    return list(ended)
+
+
+PROGRAMS = [temporaries, mortal_temporaries, kinds_of_calls, late_types, replaced, mutual, raising, deep, large_calls_of_temporaries]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
@@ -271,14 +306,6 @@ def test_a_method_that_the_program_lets_go_of_is_let_go_of() -> None:
     assert gone() is None
 
 
-LARGE = """
-    for k in range(3):
-        t += k * n
-    if t > 1000:
-        t -= 1000
-    elif t % 3 == 1:
-        t += 2
-"""
 CIRCLE = f"""
 def ping(n, t):
 {LARGE * 6}

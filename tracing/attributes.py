@@ -115,7 +115,7 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     place = locate(kind, name) if obj is not None and settled(t, lookup(kind, name)) else None
     if obj is None or place is None:
         return False
-    of_class = has_class_value(place, as_method)
+    of_class = has_class_value(place)
     held = own_dict(t, obj, place, of_class)
     if t.block is None:
         return True
@@ -341,7 +341,7 @@ def push_value(t: Translator, value: Value, as_method: bool) -> None:
     push_callable(t, item, as_method)
 
 
-def has_class_value(place: Place, as_method: bool) -> bool:
+def has_class_value(place: Place) -> bool:
     """Whether what the class has is a method, or something that it gives as it is."""
     kind = type(place.found)
     if kind is METHOD_DESCRIPTOR or kind is FunctionType:

@@ -598,19 +598,22 @@ def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV],
 
 
 def drop_temps(t: Translator, temps: list[Obj], result: AV) -> None:
-    """Arguments that existed for a direct call only. Where the end of one would run code, the interpreter lets go of it, and goes
-    on behind the call."""
+    """Arguments that existed for a direct call only, in the order in which parameters go. Where the end of one would run code, the
+    interpreter lets go of it, and goes on behind the call."""
     frame = t.frame
     assert t.ins is not None
-    for k, temp in enumerate(temps):
+    last_first = top_first("locals")
+    left = [*temps]
+    while left:
+        temp = left[-1 if last_first else 0]
         if temp.type not in safe_types():
-            left = temps[k:]
             frame.stack += [result, *left]
             frame.answer = f"temps{len(left)}"
             state = t.frame_state(t.ins.next, reason="dropped", when="after")
             del frame.stack[len(frame.stack) - len(left) - 1 :]
             t.emit("guard", t.emit("obj.ends_safely", temp.value), imm=(True,), state=state)
         t.drop(temp)
+        left.remove(temp)
 
 
 def return_directly(t: Translator, result: AV, on_stack: bool) -> None:

@@ -25,9 +25,11 @@ from .values import (
     Null,
     Num,
     Obj,
+    Owner,
     Raised,
     Tup,
     Twin,
+    children,
     local_owner,
 )
 from .versions import CALL_NULL_FIRST, COMMON_CONSTANTS, FOR_ITER_PAIR, LAZY_IMPORT, fast_slots
@@ -165,6 +167,7 @@ def store_local(t: Translator, slot: int, av: AV, depth: int = -1) -> None:
     if isinstance(av, Obj):
         t.own(av)
     if depth != t.real:
+        own_parts(t, av, local_owner(depth, slot))
         av = settled(t, av)
     t.promote_from(depth, slot, keep=av)
     if isinstance(old, Obj) and old.owner in (OWNED, FRAME) and old.type not in safe():
@@ -188,6 +191,16 @@ def store_local(t: Translator, slot: int, av: AV, depth: int = -1) -> None:
         frame.locals[slot] = Maybe(value, av.type, FRAME)
     else:
         frame.locals[slot] = Obj(value, t.type_of(av), FRAME)
+
+
+def own_parts(t: Translator, av: AV, local: Owner) -> None:
+    """What exists only as its parts is about to replace what the local has: own those that were borrowed from that, or from what goes
+    with it."""
+    for part in children(av):
+        if not isinstance(part, Obj):
+            own_parts(t, part, local)
+        elif part.owner is HEAP or part.owner == local:
+            t.own(part)
 
 
 def prepare_stored(t: Translator, position: int, root: bool) -> None:

@@ -157,7 +157,7 @@ def drop_temps(frame, number):
     """Operands that are only there to be let go."""
     row = ld64(c.jc_state + S.ANSWERS) + number * ROW_BYTES
     if ld64(row + A_WHAT) == TEMPS:
-        let_go(frame, ld64(row + A_OPERANDS), 0)
+        let_go(frame, ld64(row + A_OPERANDS), ld64(row + A_TOP_FIRST))
     return 0
 
 
