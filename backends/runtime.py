@@ -610,11 +610,12 @@ class Runtime:
     def sweep(self) -> int:
         """Let go of removed entries that run no more; returns how many are still running."""
         # Letting go may run any code, which may come here again, as other threads may: each takes what it removes.
-        for pair in [pair for pair in self._retired if not pair[0].activations]:
+        # What is let go of may have been the last to keep another one.
+        while (pair := next((pair for pair in self._retired if not pair[0].activations), None)) is not None:
             try:
                 self._retired.remove(pair)
             except ValueError:
-                continue
+                continue  # by another thread, just now
             if pair[1] is not None:
                 pair[1]()
         return len(self._retired)

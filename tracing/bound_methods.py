@@ -50,6 +50,7 @@ def unbind(t: Translator, at: int, position: int, count: int, arrange: Arrange) 
     arguments there are."""
     target = t.frame.stack[at]
     assert isinstance(target, Obj) and t.ins is not None
+    t.unbound = None
     found = made_here(t, target, count) or made_elsewhere(t, target, position, count)
     if found is None or t.block is None:
         return t.block is None

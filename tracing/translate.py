@@ -93,12 +93,6 @@ MOST_DROPS = 2
 LIST_ITERATOR: type = type(iter([]))
 TUPLE_ITERATOR: type = type(iter(()))
 SEQUENCE_OF: dict[type, type] = {LIST_ITERATOR: list, TUPLE_ITERATOR: tuple}
-LETS_GO_OF: dict[type, tuple[str, ...]] = {
-    **dict.fromkeys(SEQUENCE_OF, ("LISTITER_SEQ",)),
-    MethodType: ("METHOD_FUNC", "METHOD_SELF", "METHOD_WEAKREFS"),
-    BuiltinMethodType: ("CFUNCTION_SELF", "CFUNCTION_MODULE", "CFUNCTION_WEAKREFS"),
-}
-"""All that goes with an object of these types, unless others have it, and the weak references to it."""
 
 RARE = 16
 """How many calls of a function there are for each time that something rare in it is done."""
@@ -719,11 +713,13 @@ class Translator:
             if len(unsafe) > 1:
                 # Any of them may be the same object.
                 self.guard(self.emit("obj.outlives", obj.value, imm=(len(unsafe),)))
-            elif obj.type in LETS_GO_OF:
-                # It dies with its last reference, and lets go of what it has.
-                for name in LETS_GO_OF[obj.type]:
-                    held = self.emit("field.o", obj.value, imm=(name,))
-                    self.guard(self.emit("obj.is_null" if name.endswith("WEAKREFS") else "obj.drop_is_safe", held))
+            elif obj.type in SEQUENCE_OF:
+                # It dies with its last reference and lets go of its sequence.
+                sequence = self.emit("field.o", obj.value, imm=("LISTITER_SEQ",))
+                self.guard(self.emit("obj.drop_is_safe", sequence))
+            elif obj.type is MethodType or obj.type is BuiltinMethodType:
+                # What it has goes with it, which may be the same object twice.
+                self.guard(self.emit("obj.ends_safely", obj.value))
             else:
                 self.guard(self.emit("obj.drop_is_safe", obj.value))
 
