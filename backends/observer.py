@@ -14,7 +14,7 @@ from weakref import ref
 
 from ..abi import memory
 from ..abi.arrays import WIDTHS, array_type, description
-from ..observing import IS_INSTRUCTION, Instruction, Record
+from ..observing import IS_INSTRUCTION, Instruction, Record, lasting
 from .llvm import runtime_recorder as N
 
 LOG_BYTES = 1 << 20
@@ -163,7 +163,7 @@ class Log:
             offset,
             previous,
             self._kind(result) if result else None,
-            self._kept.get(callee),
+            (self._kept.get(callee) or lasting(memory.object_at(callee))) if callee else None,
             tuple(kinds[:wanted]),
             tuple(kind for kind in kinds[wanted:] if kind not in ("", GONE)),
             ended,

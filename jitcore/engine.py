@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from .regions import Compiler, ExitPlace, LoopSite, Region
     from .tracing.profile import ProfileStore
     from .tracing.recorder import Recorder, Recording
-    from .tracing.translate import DirectTarget, Entry, Translation
+    from .tracing.targets import DirectTarget
+    from .tracing.translate import Entry, Translation
 
 EVENTS = ("recorded", "compiled", "refused", "invalidated")
 TOOL = sys.monitoring.OPTIMIZER_ID
@@ -72,6 +73,8 @@ MOST_NESTED = 6
 MAX_MISSES = 6
 NEVER_USED_UP = 1 << 62  # ticks
 STALLED = 0.03  # seconds without progress of a recording in another thread; threads take turns every 0.005
+WITHOUT_DOOR = ("", "not_profitable", "call_bound")
+"""Refusals of functions that say no more than that the interpreter is not to call their native code."""
 MAY_CHANGE = ("needs_frame", "not_profitable")
 """Refusals of functions that are not final: a callee may have got native code meanwhile, another branch may be taken."""
 PASSING_COST = 15
@@ -488,6 +491,7 @@ class Engine:
         self.compiler.direct = self._direct_target
         self.compiler.make_direct = self._make_direct
         self.compiler.declare = self._declare
+        self.compiler.settle = self._settle
         self.compiler.heavy = lambda code: self._rounds(code) >= HEAVY
         self.runtime = made
         for code in self.registered.values():
@@ -603,22 +607,26 @@ class Engine:
         """How often loops come round in one call of the code, as far as its loops' regions tell."""
         return max((r.rounds for r in self.regions if r.code is code and r.state == "live"), default=0.0)
 
-    def _direct_target(self, func: FunctionType, kinds: tuple[type, ...] | None) -> DirectTarget | None:
-        """The function's code for direct calls with arguments of these types (None: any), if there is some, or is going to be."""
+    def _direct_target(
+        self, func: FunctionType, kinds: tuple[type, ...] | None, boxed: bool = False
+    ) -> DirectTarget | None:
+        """The function's code for direct calls with arguments of these types (None: any), if there is some, or is going to be.
+        `boxed`: only code that gives a reference."""
         site = self.sites.get((id(func.__code__), FUNCTION))
         if site is None:
             return None
         there = [r.target for r in site.regions if r.target is not None and r.state == "live" and r.valid.value]
         there += [target for target in site.targets if target.making]
-        fitting = [target for target in there if target.func is func and target.takes(kinds)]
+        fitting = [target for target in there if target.func is func and target.takes(kinds) and target.boxed is boxed]
         return next((target for target in fitting if target.kinds == kinds), fitting[0] if fitting else None)
 
     def _widened(self, site: LoopSite, func: FunctionType, kinds: tuple[type, ...]) -> tuple[type, ...]:
         """The parameter types for one more version of a function: where there is one already that takes objects of another type,
         this one takes any, so that a method of many classes does not get one for each. Numbers keep versions of their own."""
-        from .tracing.translate import ANY, REPR_OF
+        from .tracing.targets import ANY
+        from .tracing.translate import REPR_OF
 
-        made = [r.target.kinds for r in site.regions if r.target is not None and r.target.func is func]
+        made = [r.target.kinds for r in site.regions if r.target is not None and r.target.func is func and not r.target.boxed]
         columns = zip(kinds, *made, strict=True)
         return tuple(
             ANY if one[0] not in REPR_OF and any(k is not one[0] for k in one) else one[0] for one in columns
@@ -822,25 +830,35 @@ class Engine:
 
         self._make(site, make, function_of(frame))
 
-    def _declare(self, func: FunctionType, kinds: tuple[type, ...], signature: Signature) -> DirectTarget:
+    def _declare(
+        self, func: FunctionType, kinds: tuple[type, ...], signature: Signature, boxed: bool = False
+    ) -> DirectTarget:
         """What calls of the function with parameters of these types go to: the same whenever its code is made again."""
-        from .tracing.translate import DirectTarget
+        from .tracing.targets import DirectTarget
 
         site = self.sites.get((id(func.__code__), FUNCTION))
         for target in site.targets if site is not None else ():
-            if target.func is func and target.kinds == kinds and target.signature == signature:
+            if target.func is func and target.kinds == kinds and target.signature == signature and target.boxed is boxed:
                 break
         else:
-            target = DirectTarget(func, kinds, signature)
+            target = DirectTarget(func, kinds, signature, boxed=boxed)
             if site is not None:
-                target.opens = any(other.func is func and other.opens for other in site.targets)
                 site.targets.append(target)
         target.making = site is not None and site.state == "compiled"
         return target
 
-    def _make_direct(self, func: FunctionType, kinds: tuple[type, ...]) -> DirectTarget | None:
-        """Compile a function because a caller of it is being compiled, which is going to call it with arguments of these types.
-        None where that is not to be."""
+    def _settle(self, target: DirectTarget, opens: bool) -> None:
+        """It is known what the code of a function does that is going to be made. Callers that have no frames for its open calls must not
+        come to it: they get other code."""
+        if opens and not target.opens:
+            for caller in target.callers:
+                caller.valid.value = 0
+            target.leave_callers()
+        target.opens = opens
+
+    def _make_direct(self, func: FunctionType, kinds: tuple[type, ...], boxed: bool = False) -> DirectTarget | None:
+        """Compile a function because a caller of it is being compiled, which is going to call it with arguments of these types (and
+        for a reference, if `boxed`). None where that is not to be."""
         from .regions import MAX_ATTEMPTS, LoopSite
 
         code = func.__code__
@@ -851,27 +869,27 @@ class Engine:
         if site is None:
             site = self.sites[key] = LoopSite(code, FUNCTION)
         fresh = site.state in ("new", "recorded") and not site.attempts
-        another = site.state == "live" or site.inner and site.attempts < MAX_ATTEMPTS and site.reason in ("", "not_profitable")
+        another = site.state == "live" or site.inner and site.attempts < MAX_ATTEMPTS and site.reason in WITHOUT_DOOR
         another = another and len(site.regions) < self._options_of(code).max_versions
         if not (fresh or another) or self.nested >= MOST_NESTED or needs_frame(func) or not self._affordable():
             return None
         self.nested += 1
         try:
-            self._make_for(site, func, self._widened(site, func, kinds))
+            self._make_for(site, func, kinds if boxed else self._widened(site, func, kinds), boxed)
         finally:
             self.nested -= 1
-        return self._direct_target(func, kinds)
+        return self._direct_target(func, kinds, boxed)
 
     def _remake_direct(self, site: LoopSite, target: DirectTarget) -> None:
         start = thread_time()
-        self._make_for(site, target.func, target.kinds)
+        self._make_for(site, target.func, target.kinds, target.boxed)
         self.budget.spent += thread_time() - start
 
-    def _make_for(self, site: LoopSite, func: FunctionType, kinds: tuple[type, ...]) -> None:
+    def _make_for(self, site: LoopSite, func: FunctionType, kinds: tuple[type, ...], boxed: bool = False) -> None:
         """Make a direct function for arguments of these types."""
         from .regions import direct_entry
 
-        self._make(site, lambda: self._compile_function(site, direct_entry(func, kinds), func), func)
+        self._make(site, lambda: self._compile_function(site, direct_entry(func, kinds, boxed), func, True), func)
 
     def _make(self, site: LoopSite, make: Callable[[], Region], func: FunctionType | None) -> None:
         """Make a site's region and put it behind its door; of a function's, `func`."""
@@ -930,7 +948,7 @@ class Engine:
             self._put_behind(region.target, region)
         self._watch(region)
         self._assigns(region)
-        if not region.valid.value:
+        if not region.valid.value or any(target.opens for target in region.translation.relies):
             # Something changed while this was compiled.
             site.state = "recorded"
             self._uninstall(region, "invalidated")
@@ -1085,9 +1103,11 @@ class Engine:
         self.budget.better += thread_time() - start
         log.info(f"better code for {region.name}: {region.tier}")
 
-    def _compile_function(self, site: LoopSite, found: Entry, func: FunctionType | None) -> Region:
-        """A function as one without a frame; where it needs one, with a frame if the user asked for the function.
-        Raises what `Compiler.compile` raises."""
+    def _compile_function(
+        self, site: LoopSite, found: Entry, func: FunctionType | None, native: bool = False
+    ) -> Region:
+        """A function as one without a frame; where it needs one, with a frame if the user asked for the function. `native`: it is
+        native code that is going to call it, so it need not be worth a door. Raises what `Compiler.compile` raises."""
         from .regions import DOOR_COST, EXIT_COST
         from .tracing.decode import code_info
         from .tracing.translate import Refused
@@ -1099,15 +1119,18 @@ class Engine:
         found.direct = func
         calls_itself = site.code.co_name in site.code.co_names
         small = "" if id(site.code) in self.registered else too_small(site.code)
-        if small:
+        if small and not found.boxed:
             raise Refused("not_profitable", small, final=True)
+        site.inner |= bool(small)
 
         def check(translation: Translation) -> None:
             if not site.calls:
                 site.assume(self.profiles, translation.codes)
             saves = site.call_saves(translation)
-            if saves < 0:
+            if saves < 0 and (not native or saves + DOOR_COST < 0):
+                site.inner = not site.regions
                 raise Refused("call_bound", f"{-saves:.0f} bytecodes lost in each call")
+            site.inner |= saves < 0 and not site.functions
             for offset, work in translation.ends.items():
                 seen = self.profiles.get(site.code, offset)
                 first = self.profiles.get(site.code, code_info(site.code).first_offset)

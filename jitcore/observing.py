@@ -6,9 +6,9 @@ for an exact int that does not fit 64 bits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
-from weakref import ref
 
 from .records import dataclass
 
@@ -22,6 +22,13 @@ LOOKS_AT_ITEMS = 32  # of operands that are lists or tuples
 LOOKS_AT_DICT = 128  # the last operand may be an instance with a dict of its own ('DICT' among the items)
 SPECIAL = 256  # an operand's class may have a method for it
 SUBSCRIPTS = 64  # the last operand but one may be an array, whose typecode is told
+
+_LASTING: dict[int, Callable[[], Any]] = {}
+
+
+def lasting(obj: Any) -> Callable[[], Any]:
+    """What is called like a weak reference to an object that never dies (those to methods of C do not exist); the same one each time."""
+    return _LASTING.setdefault(id(obj), lambda: obj)
 
 
 @dataclass(eq=False)
@@ -40,15 +47,15 @@ class Instruction:
 class Record:
     """Something that was seen, `times` times. `previous`: the offset of the instruction before in the same frame, or -1;
     `result`: the kind of what that one left on the stack, if it is one that makes a result. `callee`: a weak reference to
-    the function or built-in that is called. `items`: types of the items of lists and tuples, typecodes of arrays. `ended`: the instruction
-    itself is not part of the recording, only what became of the one before."""
+    the function or built-in that is called (of a bound method of C a `lasting` one, to the method). `items`: types of the items of lists and
+    tuples, typecodes of arrays. `ended`: the instruction itself is not part of the recording, only what became of the one before."""
 
     times: int
     code: CodeType
     offset: int
     previous: int
     result: Any
-    callee: ref[Any] | None
+    callee: Callable[[], Any] | None
     operands: tuple[Any, ...]
     items: tuple[Any, ...]
     ended: bool = False

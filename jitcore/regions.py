@@ -25,14 +25,15 @@ from .abi import LAYOUT, memory
 from .backends.descriptors import DescriptorBlock, build_all
 from .backends.exit_buffer import words
 from .optimizer import passes
-from .optimizer.ir import Graph, Signature, State
+from .optimizer.ir import Graph, State
 from .records import dataclass, field
 from .tracing.code_flags import OPTIMIZED
 from .tracing.decode import code_info
 from .tracing.entry import door_graph, kind_of
 from .tracing.names import find as find_names
 from .tracing.profile import ProfileStore
-from .tracing.translate import DirectTarget, Entry, Limits, Refused, Translation, translate
+from .tracing.targets import DirectTarget
+from .tracing.translate import Entry, Limits, Refused, Translation, translate
 from .tracing.versions import WIDTH
 
 if TYPE_CHECKING:
@@ -382,8 +383,8 @@ class LoopSite:
         faster, getting in and calling out are dearer. Infinite where none was recorded."""
         if not self.calls:
             return inf
-        opened = sum(self.seen[key] * cost for key, cost in translation.calls_out.items())
-        return (self.spared(translation.covered) - opened) / self.calls - DOOR_COST
+        opened = sum(self.seen[key] * cost for key, cost in translation.all_calls_out().items())
+        return (self.spared(translation.done_natively()) - opened) / self.calls - DOOR_COST
 
     @property
     def line(self) -> int:
@@ -408,9 +409,10 @@ class Compiler:
         """How often passes were applied, or would have been."""
         self.changes: Counter[tuple[int, str]] = Counter()
         """How often a region died of a change of that name in that namespace, or of a type (without a name)."""
-        self.direct: Callable[[FunctionType, tuple[type, ...] | None], DirectTarget | None] = lambda func, kinds: None
-        self.make_direct: Callable[[FunctionType, tuple[type, ...]], DirectTarget | None] = lambda func, kinds: None
-        self.declare: Callable[[FunctionType, tuple[type, ...], Signature], DirectTarget] = DirectTarget
+        self.direct: Callable[..., DirectTarget | None] = lambda func, kinds, boxed=False: None
+        self.make_direct: Callable[..., DirectTarget | None] = lambda func, kinds, boxed=False: None
+        self.declare: Callable[..., DirectTarget] = DirectTarget
+        self.settle: Callable[[DirectTarget, bool], None] = lambda target, opens: None
         self.heavy: Callable[[CodeType], bool] = lambda code: False
         self.no_hoisting: set[tuple[CodeType, int]] = set()
         """Loops for which it was tried and failed."""
@@ -486,6 +488,7 @@ class Compiler:
         graph, direct, target = translation.graph, None, translation.target
         self.optimise(graph)
         if target is not None:
+            self.settle(target, translation.opens)
             graph, direct = door_graph(target), graph
         start_descriptors = thread_time()
         descriptors = build_all(graph, self.exit_ids, 0)
@@ -643,12 +646,12 @@ def function_entry_of(code: CodeType, frame: int, watcher: int) -> Entry:
     return found
 
 
-def direct_entry(func: FunctionType, kinds: tuple[type, ...]) -> Entry:
-    """What a direct function that is called with arguments of these types will find."""
+def direct_entry(func: FunctionType, kinds: tuple[type, ...], boxed: bool = False) -> Entry:
+    """What a direct function that is called with arguments of these types will find. `boxed`: it is to give a reference."""
     info = code_info(func.__code__)
     unbound = [None] * (info.nlocalsplus - len(kinds))
     found = Entry(func.__code__, info.call_offset, func.__globals__, func.__builtins__, [*kinds, *unbound], [])  # type: ignore[attr-defined]
-    found.function_door = True
+    found.function_door, found.boxed = True, boxed
     return found
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from jitcore.optimizer.ir import Graph, Signature
 from jitcore.tracing.decode import code_info
-from jitcore.tracing.translate import DirectTarget, Translation
+from jitcore.tracing.targets import DirectTarget
+from jitcore.tracing.translate import Translation
 
 from jitcore import Engine
 from jitcore.regions import LoopSite

@@ -23,6 +23,7 @@ from ..optimizer.ir import Value
 from ..optimizer.ops.objects import ITSELF
 from ..records import dataclass
 from . import mappings
+from .attributes_of_c import load_of_c
 from .bound_methods import push_bound
 from .exceptions import may_be_caught, require
 from .methods import ABSENT, BUILTIN_TYPES, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_class, is_data, is_static, lookup, lookup_behind, mro
@@ -108,6 +109,8 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     method = find(kind, name)
     if method is not None and isinstance(av, Obj | Const):
         push_bound(t, method, av, kind)
+        return True
+    if load_of_c(t, av, kind, name, as_method):
         return True
     obj = instance(t, av, kind, "__getattribute__")
     if obj is not None and not as_method and get_property(t, obj, lookup(kind, name)):

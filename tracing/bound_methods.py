@@ -100,10 +100,10 @@ def made_elsewhere(t: Translator, target: Obj, position: int, count: int) -> tup
     if kinds != {BuiltinMethodType}:
         return None
     methods = [method_of_c(one) for one in callees if one is not None]
-    if not methods or methods[0] is None or any(one != methods[0] for one in methods):
+    if not methods or methods[0] is None:
         return None
     method, kind = methods[0]
-    if not is_alike(method, kind, count):
+    if any(one is None or one[0] is not method or one[1] is not kind for one in methods) or not is_alike(method, kind, count):
         return None
     t.constants[id(method)] = method
     t.ensure_type(target, BuiltinMethodType)
@@ -154,7 +154,9 @@ def is_alike(method: Any, kind: Any, count: int) -> bool:
 
 
 def method_of_c(func: Any) -> tuple[Any, type] | None:
-    """The method that a function of C was had from, and the type of its object; None where it is no such method."""
+    """The method that a function of C was had from (or which it is), and the type of its object; None where it is no such method."""
+    if type(func) is METHOD_DESCRIPTOR:
+        return func, func.__objclass__
     if type(func) is not BuiltinMethodType or is_class(func.__self__) or type(func.__self__) is ModuleType:
         return None
     kind = type(func.__self__)

@@ -8,38 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 from ..abi import instances
 from ..abi.operands import top_first
-from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_CALLED, MOST_TEMPS, NEXT, NONE, OPERANDS, OPERATOR, Answer
+from ..optimizer.answers import ANSWERS, ASSIGNS, MOST_CALLED, NEXT, NONE, OPERANDS, OPERATOR, Answer
 from ..optimizer.ir import Slot, State
 from . import (
     intrinsics_classes,  # noqa: F401  (fills the table)
-    names,
-)
+    intrinsics_text,  # noqa: F401
+    )
 from .binding import Bound, Named, bind, make_real
 from .bound_methods import unbind
 from .bytecode_table import bytecode
 from .bytecodes_numbers import as_int, check_atoms, closed_call, known_kind, may_be_atoms
-from .code_flags import GENERATORS, VARIADIC
+from .code_flags import GENERATORS
 from .consumers import consume, used_up
-from .contexts import Same
 from .decode import Ins, code_info
+from .direct_calls import call_by_name, call_directly, call_one_of, check_lent, direct_target, is_large, safe_types, takes_positions
 from .exceptions import raise_by_call
 from .frame_need import closed_entry
 from .intrinsics import INTRINSICS, METHODS
 from .iteration import make_by_call
 from .methods import ABSENT, METHOD_DESCRIPTOR, is_class, is_static, lookup
 from .special_methods import plain
-from .translate import ANY, TYPE_OF, Frame, Leave, function_parts
+from .translate import TYPE_OF, Frame, Leave, function_parts
 from .values import AV, FOREVER, HEAP, OWNED, Const, Null, Num, Obj, Owner, Tup, lent_owner, local_owner, owned_parts
 from .versions import CALL_NULL_FIRST, NAMES_ALWAYS, intrinsic_1
 from .views import as_receiver, is_derived
 
 if TYPE_CHECKING:
-    from .translate import DirectTarget, Translator
+    from .translate import Translator
 
-LARGE = 100
-"""Bytecodes, those of what is walked into counted, beyond which it does not matter that there is a call."""
-LENDERS = ("local", "lent", "forever")
-"""Owners of references that stay where they are while a direct function runs."""
 
 
 @bytecode("KW_NAMES")
@@ -126,6 +122,8 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
                 return
             opaque_call(t, *called, npop, kwnames)
             return
+    if isinstance(target, Obj) and not kwnames and ins.op == "CALL" and call_one_of(t, ins, target, at + position, args, operands):
+        return
     if isinstance(target, Const) and walk_into_any(t, ins, target.obj, args, operands, kwnames or ()):
         return
     if isinstance(target, Const) and kwnames and call_by_name(t, ins, target.obj, args, operands, kwnames):
@@ -169,43 +167,6 @@ def arrange_star_call(t: Translator, place: int, func: AV, own: AV) -> None:
     items = args.items if isinstance(args, Tup) else [Const(item) for item in args.obj]  # type: ignore[attr-defined]
     t.frame.stack[place] = func
     t.frame.stack[place + 2 - CALL_NULL_FIRST] = Tup([own, *items])
-
-
-def call_by_name(t: Translator, ins: Ins, func: Any, args: list[AV], operands: list[AV], kwnames: tuple[str, ...]) -> bool:
-    """Call native code of a function that is given arguments by name, in the order of its parameters. False where that is not possible."""
-    if type(func) is not FunctionType or not takes_positions(func):
-        return False
-    first = t.expected_operands() - len(args) - (ins.op == "CALL_KW")
-    seen = {id(av): t.expected(first + k) for k, av in enumerate(args)}
-    given = in_order(func, args, kwnames)
-    if given is None or not all(isinstance(av, Obj | Const | Num | Tup) for av in given):
-        return False
-    native = direct_target(t, func, given, [seen.get(id(av), set()) for av in given])
-    return native is not None and call_directly(t, ins, native, given, operands)
-
-
-def in_order(func: FunctionType, args: list[AV], kwnames: tuple[str, ...]) -> list[AV] | None:
-    """The arguments in the order of the parameters, with the defaults of those that are left out between them."""
-    code, defaults = func.__code__, func.__defaults__ or ()
-    plain = len(args) - len(kwnames)
-    names_ = code.co_varnames[: code.co_argcount]
-    given = dict(zip(names_, args[:plain], strict=False))
-    for name, av in zip(kwnames, args[plain:], strict=True):
-        if name not in names_[code.co_posonlyargcount :] or name in given:
-            return None
-        given[name] = av
-    ordered: list[AV] = []
-    for at, name in enumerate(names_[: max(names_.index(name) for name in given) + 1]):
-        default = at - code.co_argcount + len(defaults)
-        if name not in given and default < 0:
-            return None
-        ordered.append(given[name] if name in given else Const(defaults[default]))
-    return ordered if len(ordered) >= len(args) else None
-
-
-def takes_positions(func: FunctionType) -> bool:
-    """Whether the function can be called directly, as far as its parameters go."""
-    return not func.__code__.co_flags & VARIADIC and not func.__code__.co_kwonlyargcount
 
 
 def walk_into_any(t: Translator, ins: Ins, target: object, args: list[AV], operands: list[AV], names: tuple[str, ...]) -> bool:
@@ -337,14 +298,6 @@ def may_give_up(t: Translator, target: AV) -> bool:
     return False
 
 
-def check_lent(t: Translator, args: list[AV]) -> None:
-    """The interpreter gives arguments to a function; native code lends them for the time of the call. That must not be seen: what
-    exists for the call only has to be something whose end runs no code."""
-    for obj in (o for av in args for o in owned_parts(av)):
-        if obj.type not in safe_types():
-            t.end_check(obj)
-
-
 def make_empty(t: Translator, kind: object, args: list[AV], npop: int) -> bool:
     """A class derived from list is called without arguments, and makes its instances as list does."""
     if args or type(kind) is not type or not is_derived(kind) or not t.watch_type(kind):
@@ -429,54 +382,6 @@ def walk_into(
     return True
 
 
-def direct_target(t: Translator, func: FunctionType, args: list[AV], seen: list[set[Any]] | None = None) -> DirectTarget | None:
-    """The native code of a function that takes these arguments; that of a large one, or of one that calls itself, is made now, if there
-    is none yet. None where there is none. `seen`: what kinds of arguments were recorded, where they are not in the order of the stack."""
-    own = t.own_target
-    kinds = argument_kinds(t, func, args, seen)
-    if own is not None and own.func is func and own.takes(kinds):
-        return own
-    target = t.memory.direct(func, kinds)
-    key = (Same(func), kinds)
-    if target is not None or kinds is None or key in t.memory.in_vain:
-        return target
-    if not any(f.code is func.__code__ for f in t.frames) and weight(t, func.__code__, set()) <= LARGE:
-        return None
-    target = t.memory.make_direct(func, kinds)
-    if target is None:
-        t.memory.in_vain.add(key)
-    return target
-
-
-def is_large(t: Translator, target: DirectTarget) -> bool:
-    """Whether a function is to be called rather than copied."""
-    return target is t.own_target or target.making or target.size > LARGE or t.count > t.limits.ops // 8
-
-
-def argument_kinds(t: Translator, func: FunctionType, args: list[AV], seen: list[set[Any]] | None) -> tuple[type, ...] | None:
-    """The types of a call's arguments, those of defaults included: known, or seen (ANY where several were). None where some are not
-    known, or it is no call that comes out."""
-    first = t.expected_operands() - len(args)
-    seen = seen if seen is not None else [t.expected(first + k) for k in range(len(args))]
-    kinds = [known_kind(t, av, s) or (ANY if s and isinstance(av, Obj) else None) for av, s in zip(args, seen, strict=True)]
-    defaults = func.__defaults__ or ()
-    missing = func.__code__.co_argcount - len(args)
-    if not 0 <= missing <= len(defaults):
-        return None
-    kinds += [type(d) for d in defaults[len(defaults) - missing :]] if missing else []
-    return None if None in kinds else tuple(kinds)  # type: ignore[arg-type]
-
-
-def weight(t: Translator, code: CodeType, seen: set[CodeType]) -> int:
-    """How many bytecodes of a function, and of the functions that it was seen to call, have been executed."""
-    if code in seen:
-        return 0
-    seen.add(code)
-    observations = [one for one in t.profiles.of(code).observations.values() if one.count]
-    callees = {one.__code__ for seen_there in observations for one in seen_there.callees if type(one) is FunctionType}
-    return len(observations) + sum(weight(t, callee, seen) for callee in callees)
-
-
 def may_walk_into(t: Translator, ins: Ins, func: FunctionType, callable_parts: list[AV]) -> bool:
     """Whether a call of the function may be walked into. `callable_parts`: what the call lets go of before the function begins."""
     code = func.__code__
@@ -517,103 +422,6 @@ def go_inside(t: Translator, ins: Ins, func: FunctionType, args: list[AV], opera
         frame.locals[k] = Const(cell)
     t.frames.append(frame)
     t.pc = info.call_offset
-
-
-def call_directly(t: Translator, ins: Ins, target: DirectTarget, args: list[AV], operands: list[AV]) -> bool:
-    """Call native code of a function, which has no frame as long as it does not leave; False where it does not take these
-    arguments. References are lent: whatever holds them must go on doing so until the callee is done, or has a frame of its own."""
-    if t.raising is not None:
-        return False  # it may leave
-    own, func = t.own_target, target.func
-    given: list[AV] = [*args]
-    missing = len(target.kinds) - len(given)
-    defaults = func.__defaults__ or ()
-    if missing < 0 or missing > len(defaults):
-        return False
-    given += [Const(d) for d in defaults[len(defaults) - missing :]] if missing else []
-    if any(owned_parts(av) for av in operands[:2] if av not in args):
-        return False
-    for av, kind in zip(given, target.kinds, strict=True):
-        known = t.type_of(av)
-        if kind is ANY:
-            continue
-        if known is None and isinstance(av, Obj):
-            t.ensure_type(av, kind)
-        elif known is not kind:
-            return False
-    numbers: list[Num | None] = []
-    spent: list[AV] = []
-    for av, repr_ in zip(given, target.signature.params, strict=True):
-        number = t.number(av) if repr_ != "o" else None
-        if repr_ != "o" and number is None:
-            return False  # an int beyond 64 bits
-        if repr_ == "o" and not (isinstance(av, Const | Num | Tup) or isinstance(av, Obj) and av.owner.kind in (*LENDERS, "heap", "owned")):
-            return False
-        if isinstance(av, Tup):
-            t.reject_hidden(av)
-        numbers.append(number)
-        if number is not None:
-            spent.append(av)
-    objects = [av for number, av in zip(numbers, given, strict=True) if number is None and not isinstance(av, Const)]
-    if len([av for av in objects if target.opens or not isinstance(av, Obj) or av.owner in (OWNED, HEAP)]) > MOST_TEMPS:
-        return False
-    if target is own:
-        t.calls_itself = True
-    elif not target.opens:
-        target.relied_on = True
-    imm = ("self" if target is own else target,)
-    t.emit("direct.ready", imm=imm)
-    if code_info(func.__code__).gives_up_parameters:
-        check_lent(t, objects)
-    t.drop_check(*spent)
-    t.watch("function", func, "", function_parts(func))
-    t.constants[id(func)] = func
-    if target.opens:
-        t.begin_opaque()
-    t.promote_heap()
-    made = {id(av): Obj(t.owned_value(av), t.type_of(av), OWNED) for av in objects if not isinstance(av, Obj)}
-    values = [number.value if number is not None else t.boxed(made.get(id(av), av)) for number, av in zip(numbers, given, strict=True)]
-    temps = [one for av in objects if isinstance(one := made.get(id(av), av), Obj) and one.owner is OWNED]
-    for av in spent:
-        t.drop(av)
-    frame = t.frame
-    del frame.stack[len(frame.stack) - len(operands) :]
-    names.sync(t)
-    frame.call = ins
-    frame.stack += temps
-    frame.answer = f"temps{len(temps)}" if temps else "value"
-    state = t.suspended_state()
-    frame.call = None
-    answer = t.emit(f"direct.call_{target.signature.result}", *values, imm=imm, state=state)
-    del frame.stack[len(frame.stack) - len(temps) :]
-    if target is not own:
-        t.targets.append(target)
-    result = Num(answer) if target.signature.result != "o" else Obj(answer, None, OWNED)
-    drop_temps(t, temps, result)
-    frame.answer = "value"
-    t.push(result)
-    if target.opens:
-        t.end_opaque()
-    return True
-
-
-def drop_temps(t: Translator, temps: list[Obj], result: AV) -> None:
-    """Arguments that existed for a direct call only, in the order in which parameters go. Where the end of one would run code, the
-    interpreter lets go of it, and goes on behind the call."""
-    frame = t.frame
-    assert t.ins is not None
-    last_first = top_first("locals")
-    left = [*temps]
-    while left:
-        temp = left[-1 if last_first else 0]
-        if temp.type not in safe_types():
-            frame.stack += [result, *left]
-            frame.answer = f"temps{len(left)}"
-            state = t.frame_state(t.ins.next, reason="dropped", when="after")
-            del frame.stack[len(frame.stack) - len(left) - 1 :]
-            t.emit("guard", t.emit("obj.ends_safely", temp.value), imm=(True,), state=state)
-        t.drop(temp)
-        left.remove(temp)
 
 
 def return_directly(t: Translator, result: AV, on_stack: bool) -> None:
@@ -786,7 +594,3 @@ def own_result(t: Translator, result: AV, depth: int, heap: bool) -> None:
         t.own(result)
 
 
-def safe_types() -> frozenset[type]:
-    from .translate import SAFE_TO_DROP
-
-    return SAFE_TO_DROP

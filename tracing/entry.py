@@ -26,6 +26,7 @@ from .decode import Ins, code_info
 from .generators import yields_plainly
 from .iteration import COUNT_LIMIT
 from .methods import holders, is_static
+from .targets import ANY, DirectTarget
 from .values import (
     AV,
     FOREVER,
@@ -49,7 +50,7 @@ from .values import (
 )
 
 if TYPE_CHECKING:
-    from .translate import DirectTarget, Translator
+    from .translate import Translator
 
 MAX_ZIPPED = 8
 UNBOX = ((int, "obj.unbox_int"), (float, "obj.unbox_float"), (bool, "obj.unbox_bool"))
@@ -198,7 +199,7 @@ def enter(t: Translator) -> None:
 
 def enter_direct(t: Translator) -> None:
     """A function for direct calls: parameters are what the signature says, everything else is unbound."""
-    from .translate import ANY, REPR_OF, Frame, Refused, function_parts
+    from .translate import REPR_OF, Frame, Refused, function_parts
 
     entry, info = t.entry, t.root
     func: Any = entry.direct
@@ -207,9 +208,9 @@ def enter_direct(t: Translator) -> None:
         if not isinstance(kind, type):
             raise Refused("unsupported_operand_types", "an unbound parameter")
         kinds.append(kind)
-    signature = Signature("".join(REPR_OF.get(kind, "o") for kind in kinds), result_kind(t))
+    signature = Signature("".join(REPR_OF.get(kind, "o") for kind in kinds), "o" if entry.boxed else result_kind(t))
     t.graph.signature = signature
-    t.own_target = t.memory.declare(func, tuple(kinds), signature)
+    t.own_target = t.memory.declare(func, tuple(kinds), signature, boxed=entry.boxed)
     t.block = t.graph.block("entry")
     frame = Frame(info, func, entry.globals, entry.builtins, info.nlocalsplus)
     t.constants[id(func)] = func
@@ -249,8 +250,6 @@ def watch_holders(t: Translator, func: FunctionType) -> None:
 
 def door_graph(target: DirectTarget) -> Graph:
     """The way from a vectorcall's arguments into a direct function: unboxed, called, the result boxed."""
-    from .translate import ANY
-
     graph = Graph(f"{target.func.__code__.co_qualname} door")
     block = graph.block("entry")
 

@@ -26,7 +26,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable
-from types import MethodDescriptorType
+from types import BuiltinFunctionType, MethodDescriptorType, ModuleType
 from typing import Any, Literal
 
 from ..optimizer.ops.lists import ATOMS
@@ -118,20 +118,38 @@ def closed_functions(names: str, *signatures: str, result: type | None = None) -
             closed(getattr(math, name), *signatures, result=result)
 
 
-LATE = {("_random", "Random", "random"): (("x",), float), ("_random", "Random", "getrandbits"): (("xi",), None)}
-"""Methods of C modules that are not imported for this: by module and name of the class, and name; signatures and result."""
+LATE: dict[tuple[str, str, str], tuple[tuple[str, ...], type | None]] = {}
+"""What C modules have that are not imported for this: by names of module, class (or "") and function; signatures and result."""
+
+
+def late(module: str, kind: str, names: str, *signatures: str, result: type | None = None) -> None:
+    """Methods of a class, or functions, of a C module."""
+    for name in names.split():
+        LATE[module, kind, name] = signatures, result
 
 
 def closed_entry(target: object) -> Closed | None:
     """What is known of a callable that may be closed."""
     entry = CLOSED.get(id(target))
-    if entry is None and type(target) is MethodDescriptorType:
-        kind = target.__objclass__
-        late = LATE.get((kind.__module__, kind.__name__, target.__name__)) if kind.__module__ in sys.modules else None
-        if late is not None and getattr(sys.modules[kind.__module__], kind.__name__, None) is kind:
-            closed(target, *late[0], result=late[1])
+    if entry is None and type(target) in (MethodDescriptorType, BuiltinFunctionType):
+        found = late_entry(target)
+        if found is not None:
+            closed(target, *found[0], result=found[1])
             entry = CLOSED[id(target)]
     return entry if entry is not None and entry.target is target else None
+
+
+def late_entry(target: Any) -> tuple[tuple[str, ...], type | None] | None:
+    """The row for a method or function, if it is what its module has under that name."""
+    if type(target) is BuiltinFunctionType:
+        module = target.__self__
+        if type(module) is not ModuleType or sys.modules.get(target.__module__) is not module:
+            return None
+        found = LATE.get((target.__module__, "", target.__name__))
+        return found if found is not None and module.__dict__.get(target.__name__) is target else None
+    kind = target.__objclass__
+    found = LATE.get((kind.__module__, kind.__name__, target.__name__)) if kind.__module__ in sys.modules else None
+    return found if found is not None and sys.modules[kind.__module__].__dict__.get(kind.__name__) is kind else None
 
 
 def need(target: object, kinds: Iterable[type | None] = ()) -> Need:
@@ -225,3 +243,32 @@ for _row in (list, tuple):
     closed_methods(_row, "index", "qa", "qai", "qaii", result=int)
     closed_methods(_row, "count", "qa", result=int)
 closed_methods(range, "index count", "ri", result=int)
+
+closed_methods(dict, "copy", "d", result=dict)
+for _name in ("keys", "items", "values"):
+    closed(getattr(dict, _name), "d", result=type(getattr({}, _name)()))
+closed(iter, "c")
+
+late("_random", "Random", "random", "x", result=float)
+late("_random", "Random", "getrandbits", "xi")
+late("_io", "BytesIO", "write", "xb", result=int)
+late("_io", "BytesIO", "read read1 readline", "x", "xi", result=bytes)
+late("_io", "BytesIO", "getvalue", "x", result=bytes)
+late("_io", "StringIO", "write", "xs", result=int)
+late("_io", "StringIO", "read readline", "x", "xi", result=str)
+late("_io", "StringIO", "getvalue", "x", result=str)
+for _name in ("BytesIO", "StringIO"):
+    late("_io", _name, "tell", "x", result=int)
+    late("_io", _name, "seek", "xi", "xii", result=int)
+    late("_io", _name, "readable writable seekable isatty", "x", result=bool)
+    late("_io", _name, "flush", "x", result=type(None))
+late("_struct", "", "pack", "sa*", result=bytes)
+late("_struct", "", "unpack", "sb", result=tuple)
+late("_struct", "", "calcsize", "s", result=int)
+late("_struct", "Struct", "pack", "xa*", result=bytes)
+late("_struct", "Struct", "unpack", "xb", result=tuple)
+late("time", "", "time perf_counter monotonic process_time", "", result=float)
+late("time", "", "time_ns perf_counter_ns monotonic_ns process_time_ns", "", result=int)
+late("posix", "", "fspath", "s", "b")
+late("posix", "", "getpid", "", result=int)
+late("_thread", "", "get_ident", "", result=int)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from ..abi.instances import HEAP_TYPE
+from ..abi.instances import HEAP_TYPE, IMMUTABLE_TYPE
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -80,6 +80,11 @@ def is_data(found: object) -> bool:
 def is_static(kind: type) -> bool:
     """Whether nothing about the type can change, because C code made it at the start."""
     return not _FLAGS(kind) & HEAP_TYPE
+
+
+def is_fixed(kind: type) -> bool:
+    """Whether nothing about the type, nor the class of its instances, can change: it is static, or C code has said so."""
+    return bool(_FLAGS(kind) & IMMUTABLE_TYPE) and type(kind) is type
 
 
 def flags(kind: type) -> int:

@@ -10,7 +10,7 @@ A kind is an exact type, or one of the names that `observing` has. Classes are h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from types import CodeType
 from typing import Any
 from weakref import ref
@@ -19,6 +19,9 @@ from ..records import dataclass, field
 from .methods import is_static, lookup
 
 MAX_CALLEES = 4
+"""A call of more functions is megamorphic."""
+MOST_CALLEES = 24
+"""As many of these are remembered; `callees` is then not all."""
 MAX_KINDS = 8
 """More different ones are not told apart by anybody."""
 UNUSUAL = "UNUSUAL"
@@ -86,8 +89,10 @@ class Observation:
     not_taken: int = 0
     raised: int = 0
     """The times that a handler of the same code went on behind it."""
-    called: list[ref[Any]] = field(default_factory=list)
+    called: list[Callable[[], Any]] = field(default_factory=list)
     megamorphic: bool = False
+    overflown: bool = False
+    """Whether there were more callees than are remembered."""
     count: int = 0
 
     @property
@@ -102,14 +107,14 @@ class Observation:
         else:
             self.not_taken += 1
 
-    def saw_callee(self, target: ref[Any]) -> None:
-        if self.megamorphic or any(one is target for one in self.called):
+    def saw_callee(self, target: Callable[[], Any]) -> None:
+        if any(one is target for one in self.called):
             return
-        if len(self.called) >= MAX_CALLEES:
-            self.megamorphic = True
-            self.called.clear()
-        else:
-            self.called.append(target)
+        if len(self.called) >= MOST_CALLEES:
+            self.overflown = True
+            return
+        self.called.append(target)
+        self.megamorphic = len(self.called) > MAX_CALLEES
 
 
 class CodeProfile:

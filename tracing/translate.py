@@ -20,15 +20,14 @@ observations for the same places and every compile sees all of them.
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from types import BuiltinMethodType, CodeType, FunctionType, GeneratorType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from ..abi import instances, operands
 from ..abi.unbound import UNBOUND
 from ..optimizer import ops as _ops  # noqa: F401  (fills the registry)
-from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Signature, Slot, State, Value
+from ..optimizer.ir import Block, Edge, FrameRec, Graph, Op, Slot, State, Value
 from ..optimizer.registry import OPS, GuardFailed
 from ..records import dataclass, field
 from . import names
@@ -46,9 +45,10 @@ from .contexts import (
     widen,
 )
 from .decode import CodeInfo, Ins, code_info
-from .methods import ABSENT, is_static, qualname
+from .methods import ABSENT, is_fixed, qualname
 from .names import Names
 from .profile import Observation, ProfileStore
+from .targets import Choice, DirectTarget
 from .values import (
     AV,
     FOREVER,
@@ -121,8 +121,6 @@ ASSIGNS = ("STORE_", "DELETE_", "CALL", "RETURN_", "YIELD_VALUE", "LOAD_FAST_AND
 NUMBERS = (int, float, bool)
 PLAIN = (int, float, bool, str, type(None))
 """Types of immediates that are the same if they look the same."""
-ANY = object
-"""What a direct function's parameter is said to be of if it may be of any type."""
 REPR_OF: dict[type, str] = {int: "i", float: "f", bool: "b"}
 TYPE_OF: dict[str, type] = {"i": int, "f": float, "b": bool}
 
@@ -193,61 +191,8 @@ class Entry:
     """Where the names are that have slots behind the locals; of code outside functions."""
     direct: Any = None
     """The function (or None) for which to make a direct function, without a frame: its parameters' types are those of `locals`."""
-
-
-def two_words() -> Any:
-    return (ctypes.c_int64 * 2)()
-
-
-@dataclass(eq=False)
-class DirectTarget:
-    """A function without a frame, as others call it: what they need to know, and two words that stay where they are when its code
-    is made anew. `kinds`: exact types of its parameters, ANY for those that take objects of any type."""
-
-    func: FunctionType
-    kinds: tuple[type, ...]
-    signature: Signature
-    size: int = 0
-    """Bytecodes that were translated for it,"""
-    covered: Mapping[tuple[CodeType, int], float] = field(default_factory=dict)
-    """these,"""
-    targets: Sequence[DirectTarget] = ()
-    """and the functions that it calls directly."""
-    making: bool = False
-    """Whether its code is being made just now."""
-    words: Any = field(default_factory=two_words)
-    """The address of its code, and whether that is valid."""
-    reference: Any = None
-    """The code itself, of the reference backend."""
-    entry: Any = None
-    """What the code belongs to."""
-    callers: list[Any] = field(default_factory=list)
-    """Regions that keep the code alive, because they call it."""
-    opens: bool = False
-    """Whether it does open calls, as far as that is known: its callers have frames, then."""
-    relied_on: bool = False
-    """Whether somebody has taken it for one that does none."""
-
-    def takes(self, kinds: tuple[type, ...] | None) -> bool:
-        """Whether it can be called with objects of these types (None: it is not known which)."""
-        if kinds is None:
-            return True
-        return len(kinds) == len(self.kinds) and all(k is mine or mine is ANY for k, mine in zip(kinds, self.kinds, strict=True))
-
-    @property
-    def cell(self) -> int:
-        """Address of the word with its code's address."""
-        return ctypes.addressof(self.words)
-
-    @property
-    def valid(self) -> int:
-        """Address of its validity word."""
-        return ctypes.addressof(self.words) + 8
-
-    @property
-    def flag(self) -> Any:
-        """The validity word."""
-        return ctypes.c_int64.from_buffer(self.words, 8)
+    boxed: bool = False
+    """Whether that is to give a reference, whatever it returns."""
 
 
 @dataclass
@@ -299,13 +244,31 @@ class Translation:
     covered: Mapping[tuple[CodeType, int], float] = field(default_factory=dict)
     """Bytecodes that it does itself, and what is spared with each (see `weights`). What is called directly comes to that."""
 
+    opens: bool = False
+    """Whether it is a function for direct calls that does open calls,"""
+    relies: list[DirectTarget] = field(default_factory=list)
+    """and which others it relies on not to do any."""
+
+    def all_targets(self) -> list[DirectTarget]:
+        """The functions that are called directly where this is run, by it and by each other."""
+        targets = list(self.targets)
+        for target in targets:
+            targets += [other for other in target.targets if other not in targets]
+        return targets
+
     def done_natively(self) -> dict[tuple[CodeType, int], float]:
         """All bytecodes that are done where this is run, those of functions that are called directly included."""
-        done, targets = dict(self.covered), list(self.targets)
-        for target in targets:
+        done = dict(self.covered)
+        for target in self.all_targets():
             done |= target.covered
-            targets += [other for other in target.targets if other not in targets]
         return done
+
+    def all_calls_out(self) -> dict[tuple[CodeType, int], int]:
+        """The same of what is called out for."""
+        found = dict(self.calls_out)
+        for target in self.all_targets():
+            found |= target.calls_out
+        return found
 
 
 class Frame:
@@ -411,7 +374,13 @@ class Translator:
         """Which frame of `frames` is one of the interpreter's."""
         self.own_target: DirectTarget | None = None
         self.calls_itself = False
+        self.opens = memory.opens
+        """Whether this, a function for direct calls, does open calls."""
+        self.relies: list[DirectTarget] = []
+        """Functions that are called without frames for this, because they do no open calls."""
         self.targets: list[DirectTarget] = []
+        self.choices: dict[Key, Choice] = {}
+        """The functions that a call of many may be of, by its code and offset."""
         self.constants: dict[int, object] = {}
         self.watches: dict[tuple[str, int, object], Watch] = {}
         self.codes: set[CodeType] = {entry.code}
@@ -467,7 +436,7 @@ class Translator:
 
     def watch_type(self, kind: type) -> bool:
         """Rely on everything that the type and its bases say. False where that is not possible, or has not paid."""
-        if is_static(kind):
+        if is_fixed(kind):
             return True
         tag = 0 if self.memory.is_unstable(kind, "") else instances.version_tag(kind)
         if tag:
@@ -1133,17 +1102,11 @@ class Translator:
         raise Restart
 
     def may_open(self) -> None:
-        """A function for direct calls does an open call: whoever calls it has to have frames then. That is part of how it is called,
-        and does not change any more once somebody does: then native code ends there."""
-        own = self.own_target
-        assert own is not None
-        if own.opens:
-            return
-        if own.relied_on:
-            raise Leave("needs_frame")
-        own.opens = True
-        if self.calls_itself:
-            raise Restart
+        """A function for direct calls does an open call: whoever calls it has to have frames then."""
+        if not self.opens:
+            self.opens = self.memory.opens = True
+            if self.calls_itself:
+                raise Restart
 
     def unlink(self, state: State) -> None:
         """The frames that `link` made go, unless somebody has them, or watches them: then they are gone on with."""
@@ -1177,7 +1140,7 @@ class Translator:
         work = list(self.all_slots())
         while work:
             av = work.pop()
-            if isinstance(av, Obj) and av.type is not None and not is_static(av.type):
+            if isinstance(av, Obj) and av.type is not None and not is_fixed(av.type):
                 av.type = None
             work += children(av)
         self.cse = {key: value for key, value in self.cse.items() if key[0] != "obj.type_is"}
@@ -1718,9 +1681,9 @@ class Memory:
     no_inline: set[Key] = field(default_factory=set)
     poison_call: Callable[[Ins], tuple[str, ...]] = lambda ins: ()
     poison_operands: Callable[[Ins, int], tuple[Slot, ...]] = lambda ins, n: ()
-    direct: Callable[[FunctionType, tuple[type, ...] | None], DirectTarget | None] = lambda func, kinds: None
-    make_direct: Callable[[FunctionType, tuple[type, ...]], DirectTarget | None] = lambda func, kinds: None
-    declare: Callable[[FunctionType, tuple[type, ...], Signature], DirectTarget] = DirectTarget
+    direct: Callable[..., DirectTarget | None] = lambda func, kinds, boxed=False: None
+    make_direct: Callable[..., DirectTarget | None] = lambda func, kinds, boxed=False: None
+    declare: Callable[..., DirectTarget] = DirectTarget
     """The target that a function for direct calls is made for, with these types and this signature."""
     called: set[Key] = field(default_factory=set)
     """Calls of generator expressions whose generators are made."""
@@ -1732,6 +1695,8 @@ class Memory:
     """Large functions that were found to do open calls, and are not walked into for that."""
     unhandled: set[Key] = field(default_factory=set)
     """Exceptions whose handlers do something before they may have to leave, which are therefore left to the interpreter."""
+    opens: bool = False
+    """Whether the function was found to do open calls."""
     no_hoisting: Container[tuple[CodeType, int]] = ()
     """Loops (code and offset of the head) before which nothing is to be checked that belongs into their rounds: such checks
     have failed."""
@@ -1747,9 +1712,9 @@ def translate(
     profiles: ProfileStore,
     limits: Limits | None = None,
     is_unstable: Callable[[Any, str], bool] = lambda holder, name: False,
-    direct: Callable[[FunctionType, tuple[type, ...] | None], DirectTarget | None] = lambda func, kinds: None,
-    make_direct: Callable[[FunctionType, tuple[type, ...]], DirectTarget | None] = lambda func, kinds: None,
-    declare: Callable[[FunctionType, tuple[type, ...], Signature], DirectTarget] = DirectTarget,
+    direct: Callable[..., DirectTarget | None] = lambda func, kinds, boxed=False: None,
+    make_direct: Callable[..., DirectTarget | None] = lambda func, kinds, boxed=False: None,
+    declare: Callable[..., DirectTarget] = DirectTarget,
     heavy: Callable[[CodeType], bool] = lambda code: False,
     no_hoisting: Container[tuple[CodeType, int]] = (),
     call_out: set[CodeType] | None = None,
@@ -1787,6 +1752,7 @@ def translate(
         if translator.own_target is not None:
             translator.own_target.size = translator.bytecodes
             translator.own_target.covered, translator.own_target.targets = translator.covered, translator.targets
+            translator.own_target.calls_out = translator.calls_out
         return Translation(
             translator.graph,
             list(translator.constants.values()),
@@ -1802,5 +1768,7 @@ def translate(
             translator.ends,
             translator.calls_out,
             translator.covered,
+            translator.opens,
+            translator.relies,
         )
     raise Refused("too_many_versions", "joins did not settle")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...abi import LAYOUT
-from ...optimizer.ir import Op, Signature
+from ...optimizer.ir import Op, Signature, State
 from .lower_base import TYPES, Emitter, direct_result, lowering
 from .lower_control import asks_for_attention
 
@@ -39,18 +39,23 @@ def remaining(e: Emitter) -> str:
     return e.let(f"sext i32 {left} to i64")
 
 
-@lowering("direct.ready")
-def ready(e: Emitter, op: Op) -> None:
-    target: Any = op.imm[0]
-    e.leave_if(asks_for_attention(e), op.state)
+def leave_unless_ready(e: Emitter, state: State | None, flag: str | None) -> None:
+    """Leave where a call should rather be made by the interpreter. `flag`: the target's validity, if it has one."""
+    e.leave_if(asks_for_attention(e), state)
     here = e.intrinsic("llvm.frameaddress.p0", "ptr (i32)")
     low = e.let(f"icmp ult ptr {e.let(f'call ptr {here}(i32 0)')}, {bound(e)}")
     few = e.let(f"icmp slt i64 {remaining(e)}, 2")
     bad = e.let(f"or i1 {low}, {few}")
-    if target != "self":
-        flag = e.load_volatile("i64", e.data(f"valid_{id(target):x}", target.valid), 0)
+    if flag is not None:
         bad = e.let(f"or i1 {bad}, {e.let(f'icmp eq i64 {flag}, 0')}")
-    e.leave_if(bad, op.state)
+    e.leave_if(bad, state)
+
+
+@lowering("direct.ready")
+def ready(e: Emitter, op: Op) -> None:
+    target: Any = op.imm[0]
+    flag = None if target == "self" else e.load_volatile("i64", e.data(f"valid_{id(target):x}", target.valid), 0)
+    leave_unless_ready(e, op.state, flag)
 
 
 @lowering("direct.call_i", "direct.call_f", "direct.call_b", "direct.call_o")
@@ -59,13 +64,35 @@ def call(e: Emitter, op: Op, *args: str) -> str:
     signature: Signature | None = e.direct if target == "self" else target.signature
     if signature is None:
         raise ValueError("a direct call of nothing")
-    if target == "self":
-        function = "@" + e.direct_symbol
-    else:
-        function = e.load("ptr", e.data(f"code_{id(target):x}", target.cell), 0, "cell")
+    function = "@" + e.direct_symbol if target == "self" else e.load("ptr", e.data(f"code_{id(target):x}", target.cell), 0, "cell")
+    return call_code(e, op, function, signature, args)
+
+
+def call_code(e: Emitter, op: Op, function: str, signature: Signature, args: tuple[str, ...]) -> str:
     given = "".join(f", {TYPES[p]} {a}" for p, a in zip(signature.params, args, strict=True))
     left = e.let(f"sub i64 {remaining(e)}, 1")
     pair = direct_result(signature)
     made = e.let(f"call {pair} {function}(ptr %tstatep, ptr {bound(e)}, i64 {left}{given})")
     e.leave_if(e.let(f"icmp ne i64 {e.let(f'extractvalue {pair} {made}, 0')}, 0"), op.state)
     return e.let(f"extractvalue {pair} {made}, 1")
+
+
+@lowering("direct.choose")
+def choose(e: Emitter, op: Op, o: str) -> str:
+    choice: Any = op.imm[0]
+    words = "null"
+    for target in reversed(choice.targets):
+        it = e.let(f"icmp eq ptr {o}, {e.object(target.func)}")
+        words = e.let(f"select i1 {it}, ptr {e.data(f'code_{id(target):x}', target.cell)}, ptr {words}")
+    return e.let(f"ptrtoint ptr {words} to i64")
+
+
+@lowering("direct.ready_at")
+def ready_at(e: Emitter, op: Op, words: str) -> None:
+    leave_unless_ready(e, op.state, e.load_volatile("i64", e.let(f"inttoptr i64 {words} to ptr"), 8))
+
+
+@lowering("direct.call_at")
+def call_at(e: Emitter, op: Op, words: str, *args: str) -> str:
+    choice: Any = op.imm[0]
+    return call_code(e, op, e.load("ptr", e.let(f"inttoptr i64 {words} to ptr"), 0, "cell"), choice.signature, args)

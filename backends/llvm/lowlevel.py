@@ -76,6 +76,7 @@ SIGNATURES: dict[str, str] = {
     "PyTuple_New": "pl",
     "PyType_GetSlot": "ppi",
     "PyUnicode_Compare": "ipp",
+    "PyUnicode_InternFromString": "pp",
     "PyUnicode_Join": "ppp",
     "PyWeakref_NewRef": "ppp",
     "Py_DecRef": "vp",

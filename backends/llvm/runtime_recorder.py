@@ -212,10 +212,33 @@ def tell_class(block, ts, kind, code, offset):
 
 
 @native
+def method_of_c(func):
+    """The method of a static type that a bound method of C was had from, if it is of an object of exactly that type; else 0."""
+    kind = ld64(func + LAYOUT.CFUNCTION_SELF)
+    if kind:
+        kind = ld64(kind + LAYOUT.OB_TYPE)
+        if ld64(kind + LAYOUT.TYPE_FLAGS) & HEAP_TYPE:
+            return 0
+    if kind == 0 or kind == c.PyModule_Type:
+        return 0
+    method = ld64(func + LAYOUT.CFUNCTION_METHOD)
+    name = c.PyUnicode_InternFromString(ld64(method))
+    if name == 0:
+        c.PyErr_Clear()
+        return 0
+    found = c._PyType_Lookup(kind, name)
+    drop(name)
+    if found and ld64(found + LAYOUT.OB_TYPE) == c.PyMethodDescr_Type:
+        if ld64(found + LAYOUT.DESCRIPTOR_METHOD) == method:
+            return found
+    return 0
+
+
+@native
 def callee(block, ts, operands, flags, code, offset):
     """A weak reference to the function or built-in that is about to be called, or 0. (A closure's cells may hold anything, and
-    it must die when the program lets go of it; another one may then be in its place.) A function or class that is new is told to
-    the hook."""
+    it must die when the program lets go of it; another one may then be in its place.) A bound method of C is made for a few calls, and what it
+    was had from never dies: that is returned instead. A function or class that is new is told to the hook."""
     first = slot_object(ld64(operands))
     if flags & CALLS_SECOND and first == 0:
         first = slot_object(ld64(operands + 8))
@@ -225,7 +248,9 @@ def callee(block, ts, operands, flags, code, offset):
     if kind == c.PyMethod_Type:
         first = ld64(first + LAYOUT.METHOD_FUNC)
         kind = ld64(first + LAYOUT.OB_TYPE)
-    found = 0
+    found = method_of_c(first) if kind == c.PyCFunction_Type else 0
+    if found:
+        return found
     if kind == c.PyFunction_Type or kind == c.PyCFunction_Type:
         found = c.PyWeakref_NewRef(first, 0)
         if found == 0:

@@ -146,8 +146,8 @@ class Machine:
         self.pending = None
 
     def direct_ready(self, target: Any) -> bool:
-        """Whether a direct call may be made: this one nests Python calls, so not too deep."""
-        valid = target == "self" or memory.read64(target.valid) != 0
+        """Whether a direct call may be made (None: as far as the target does not matter): this one nests Python calls, so not too deep."""
+        valid = target in (None, "self") or memory.read64(target.valid) != 0
         return valid and self.depth < DEEPEST and not memory.eval_breaker(self.tstate)
 
     def direct_call(self, target: Any, args: Sequence[Any]) -> Any:

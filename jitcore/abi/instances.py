@@ -24,6 +24,10 @@ INLINE_VALUES = 1 << 2
 """Flag of 3.13+: instances have inline values."""
 MANAGED_DICT = 1 << 4
 HEAP_TYPE = 1 << 9
+IMMUTABLE_TYPE = 1 << 8
+"""Flag of types that cannot be changed, all static ones among them; nor can the class of their instances."""
+AUDITED = 2
+"""Flag of members that tell audit hooks."""
 ABSTRACT = 1 << 20
 MANAGED_WEAKREF = 1 << 3
 LIST_SUBCLASS = 1 << 25
@@ -92,6 +96,17 @@ def has_managed_dict(kind: type) -> bool:
 def has_dict(kind: type) -> bool:
     """Whether instances can have attributes that no class names."""
     return bool(_FLAGS(kind) & MANAGED_DICT) or read64(id(kind) + known().TYPE_DICTOFFSET) != 0
+
+
+def dict_offset(kind: type) -> int:
+    """Where an instance of a type made by C code has its dict; 0 where it has none, negative where it is elsewhere."""
+    return signed(read64(id(kind) + known().TYPE_DICTOFFSET))
+
+
+def is_audited(descriptor: object) -> bool:
+    """Whether audit hooks are told when this member descriptor is asked."""
+    layout = known()
+    return bool(read32(read64(id(descriptor) + layout.MEMBER_DEF) + layout.MEMBERDEF_FLAGS) & AUDITED)
 
 
 def member_offset(descriptor: object, kind: type) -> int:

@@ -85,3 +85,24 @@ def call_b(m: Any, *args: Any) -> bool:
 def call_o(m: Any, *args: Any) -> int:
     """The same for a reference, which is then owned."""
     return int(call(m, args))
+
+
+@op("direct.choose", "o", "i", imm="choice")
+def choose(m: Any, o: int, choice: Any) -> int:
+    """The address of the target's two words (see `tracing/targets.py`), of the one target whose function the object is; 0 for none."""
+    return next((target.cell for target in choice.targets if id(target.func) == o), 0)
+
+
+@op("direct.ready_at", "i", "", guard=True, reads="any")
+def direct_ready_at(m: Any, words: int) -> None:
+    """The same as `direct.ready` of a target that was chosen."""
+    if not m.direct_ready(None) or memory.read64(words + 8) == 0:
+        raise GuardFailed
+
+
+@op("direct.call_at", "i?*", "o", guard=True, writes=WRITES, imm="choice")
+def call_at(m: Any, words: int, *args: Any) -> int:
+    """The same as `direct.call_o` of a target that was chosen."""
+    *operands, choice = args
+    target = next(target for target in choice.targets if target.cell == words)
+    return int(m.direct_call(target, operands))
