@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -35,6 +36,9 @@ SAMPLES: dict[type, list[Any]] = {
     dict: [{}, {1: 2}, {"a": 1, "b": None}],
     set: [set(), {1}, {"a"}],
     frozenset: [frozenset(), frozenset({2})],
+    type({}.keys()): [{}.keys(), {1: 2}.keys()],
+    type({}.values()): [{}.values(), {1: 2}.values()],
+    type({}.items()): [{}.items(), {"a": 2}.items()],
     range: [range(0), range(10), range(5, -7, -3), range(2**40, 2**40 + 3)],
 }
 ORDER = list(SAMPLES)
@@ -131,7 +135,7 @@ def test_closed(entry: Closed) -> None:
 
 
 def shown(value: object) -> str:
-    return f"{type(value).__name__} {value!r}"
+    return re.sub(" at 0x[0-9a-f]*", "", f"{type(value).__name__} {value!r}")
 
 
 def test_the_others() -> None:

@@ -298,6 +298,24 @@ class CodeInfo:
         derefs = (ins.arg for ins in self.instructions if ins.op in ("STORE_DEREF", "DELETE_DEREF"))
         return any(slot < count for slot in derefs) or any(slot < count for ins in self.instructions for slot in self.slots_stored(ins))
 
+    @cached_property
+    def identified(self) -> frozenset[int]:
+        """The local variables of which the code asks which object they are: by `is` with something that is no constant, or by `id`. Numbers
+        in them are to stay the objects that they are."""
+        found: set[int] = set()
+        for first, second, ins in zip(self.instructions, self.instructions[1:], self.instructions[2:], strict=False):
+            if not second.op.startswith("LOAD_FAST"):
+                continue
+            slots = fast_slots(second.op, second.arg)
+            if ins.op == "IS_OP" and (len(slots) == 2 or first.op not in ("LOAD_CONST", "LOAD_SMALL_INT", "LOAD_GLOBAL")):
+                found.update(slots)
+                found.update(fast_slots(first.op, first.arg)[-1:] if first.op.startswith("LOAD_FAST") and len(slots) == 1 else ())
+            elif ins.op == "CALL" and ins.arg == 1 and first.op in ("LOAD_GLOBAL", "PUSH_NULL") and "id" in self.code.co_names:
+                name = self.at(first.offset) if first.op == "LOAD_GLOBAL" else self.instructions[self.instructions.index(first) - 1]
+                if name.op == "LOAD_GLOBAL" and self.code.co_names[name.arg >> 1] == "id":
+                    found.update(slots)
+        return frozenset(found)
+
     def dead(self, offset: int) -> list[int]:
         """The local variables that are assigned at or behind the offset before the code itself looks at them; none where it is not
         known."""

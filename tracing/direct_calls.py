@@ -20,7 +20,7 @@ from .contexts import Same
 from .decode import Ins, code_info
 from .targets import ANY, Choice, DirectTarget
 from .translate import REPR_OF, Leave, function_parts
-from .values import AV, FOREVER, HEAP, OWNED, Const, Num, Obj, Tup, owned_parts
+from .values import AV, FOREVER, HEAP, OWNED, Const, Num, Obj, Tup, local_owner, owned_parts
 
 if TYPE_CHECKING:
     from .translate import Translator
@@ -107,7 +107,7 @@ def call_one_of(t: Translator, ins: Ins, callee: Obj, at: int, args: list[AV], o
     if known:
         return False
     complete = len(choice.targets) == len(seen.callees) and not seen.overflown
-    if known is None and (callee.owner is OWNED or not complete):
+    if callee.owner is OWNED or known is None and not complete:
 
         def is_one() -> None:
             t.checked[none, "b"] = False
@@ -121,6 +121,7 @@ def call_one_of(t: Translator, ins: Ins, callee: Obj, at: int, args: list[AV], o
         t.split(none, (ins.start, not complete, is_none), (ins.start, True, is_one), again=True)
         return True
     t.guard(none, False)
+    t.frame.stack[at] = Obj(callee.value, FunctionType, FOREVER)
     kinds = choice.targets[0].kinds
     if make_call(t, ins, list(choice.targets), kinds, choice.signature, (choice, words), args, operands):
         return True
@@ -214,7 +215,16 @@ def make_call(
     if opens:
         t.begin_opaque()
     t.promote_heap()
-    made = {id(av): Obj(t.owned_value(av), t.type_of(av), OWNED) for av in objects if not isinstance(av, Obj)}
+    made: dict[int, Obj] = {}
+    boxes: dict[Value, Obj] = {}
+    for av in objects:
+        same = boxes.get(av.value) if isinstance(av, Num) else None  # the callee may ask whether they are one object
+        if same is not None:
+            made[id(av)] = Obj(same.value, same.type, local_owner(-1, -1))
+        elif not isinstance(av, Obj):
+            made[id(av)] = Obj(t.owned_value(av), t.type_of(av), OWNED)
+            if isinstance(av, Num):
+                boxes[av.value] = made[id(av)]
     values = [number.value if number is not None else t.boxed(made.get(id(av), av)) for number, av in zip(numbers, given, strict=True)]
     temps = [one for av in objects if isinstance(one := made.get(id(av), av), Obj) and one.owner is OWNED]
     for av in spent:

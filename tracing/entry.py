@@ -208,7 +208,8 @@ def enter_direct(t: Translator) -> None:
         if not isinstance(kind, type):
             raise Refused("unsupported_operand_types", "an unbound parameter")
         kinds.append(kind)
-    signature = Signature("".join(REPR_OF.get(kind, "o") for kind in kinds), "o" if entry.boxed else result_kind(t))
+    reprs = ["o" if k in info.identified else REPR_OF.get(kind, "o") for k, kind in enumerate(kinds)]
+    signature = Signature("".join(reprs), "o" if entry.boxed else result_kind(t))
     t.graph.signature = signature
     t.own_target = t.memory.declare(func, tuple(kinds), signature, boxed=entry.boxed)
     t.block = t.graph.block("entry")
@@ -308,7 +309,7 @@ def load_local(t: Translator, slot: int, kind: object, dead: bool) -> AV:
         t.emit("guard", t.emit("obj.is_null", value), imm=(True,), state=mismatch())
         return Null()
     assert isinstance(kind, type)
-    number = unboxed(t, value, kind)
+    number = unboxed(t, value, kind) if slot not in t.root.identified else None
     if number is not None:
         return number
     if kind is type(None) and not dead:

@@ -49,6 +49,7 @@ LETTERS: dict[str, frozenset[type]] = {
     "r": frozenset({range}),
     "q": frozenset({list, tuple}),
     "c": frozenset({list, tuple, str, bytes, dict, set, frozenset, range}),
+    "v": frozenset({type({}.keys()), type({}.values()), type({}.items())}),
 }
 """Exact types an operand of that letter may have. q: a list or tuple of nothing but atoms; x: anything at all."""
 
@@ -176,7 +177,7 @@ closed(format, "a", "as", result=str)
 closed(hash, "i", "s", result=int)
 closed(hex, "i", result=str)
 closed(int, "", "n", "s", "si", result=int)
-closed(len, "c", result=int)
+closed(len, "c", "v", result=int)
 closed(list, "", "l", "t", "r", "s", "b", "d", "e", result=list)
 closed(max, "aa*", "q", "r")
 closed(min, "aa*", "q", "r")
@@ -247,7 +248,7 @@ closed_methods(range, "index count", "ri", result=int)
 closed_methods(dict, "copy", "d", result=dict)
 for _name in ("keys", "items", "values"):
     closed(getattr(dict, _name), "d", result=type(getattr({}, _name)()))
-closed(iter, "c")
+closed(iter, "c", "v")
 
 late("_random", "Random", "random", "x", result=float)
 late("_random", "Random", "getrandbits", "xi")

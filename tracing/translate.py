@@ -1247,7 +1247,7 @@ class Translator:
                         settle(self, av)
                     elif isinstance(av, Obj) and looking is not None and depth >= looking:
                         av.owner = FOREVER  # nothing changes as long as it is there
-                    elif isinstance(av, Obj) and is_local and av.type in NUMBERS and not isinstance(av, Maybe):
+                    elif isinstance(av, Obj) and is_local and av.type in NUMBERS and not isinstance(av, Maybe) and k not in f.info.identified:
                         value = self.unbox(av, av.type, self.frame_state(offset, reason="guard", when="after"))
                         if av.owner is OWNED:
                             self.promote_from(depth, k)
