@@ -84,7 +84,7 @@ HELPERS: dict[str, NativeFunction] = {
     "collected_tuple": runtime_collect.collected_tuple,
     "collected_call": runtime_collect.collected_call,
     "collected_text": runtime_collect.collected_text,
-    "link": runtime_links.link_frames,
+    "link": runtime_links.link,
     "unlink": runtime_links.unlink_frames,
     "take": runtime_objects.helper_take,
     "drop": runtime_objects.helper_drop,

@@ -213,7 +213,7 @@ def make_call(
         t.watch("function", target.func, "", function_parts(target.func))
         t.constants[id(target.func)] = target.func
     if opens:
-        t.begin_opaque()
+        t.begin_opaque(directly=True)
     t.promote_heap()
     made: dict[int, Obj] = {}
     boxes: dict[Value, Obj] = {}

@@ -103,6 +103,8 @@ CALL_COST = 8
 """What a call out of native code costs more than the specialised bytecode it replaces, in bytecodes of the interpreter,"""
 LINKED_COST = 12
 """and where frames are linked for it; one more for each local in them."""
+OFFER_COST = 3
+"""The same of a direct call for which frames are only offered."""
 FUNCTION_END_COST = 8
 """What the end of a function costs more in native code than in the interpreter, which need not look into it first."""
 MOST_LINKED = 40
@@ -1031,9 +1033,10 @@ class Translator:
 
     # ---- opaque operations ----------------------------------------------------------------------------------------
 
-    def begin_opaque(self) -> None:
+    def begin_opaque(self, directly: bool = False) -> None:
         """Make the frames true for whoever looks at them: linked, locals written, instruction pointer exact, nothing borrowed from
-        what may change. `end_opaque` takes back what is only done for that."""
+        what may change. `end_opaque` takes back what is only done for that. `directly`: it is a direct function that is called, which
+        links the frames if it needs them."""
         assert self.ins is not None
         if self.consumer is not None:
             self.call_it()
@@ -1044,10 +1047,10 @@ class Translator:
                 self.cannot_go_back()
             raise Leave("exception_handler")  # whoever is called may ask for the exception
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
-        self.link()
+        self.link(directly)
         at = self.outermost_offset()
-        cost = CALL_COST
-        if self.linked is not None:
+        cost = OFFER_COST if directly else CALL_COST
+        if self.linked is not None and not directly:
             shown = [av for frame in self.frames[self.real + 1 :] for av in frame.locals if not isinstance(av, Null)]
             cost = LINKED_COST + len(shown)
         where = self.frame.code, self.ins.offset
@@ -1067,9 +1070,9 @@ class Translator:
         assert at is not None
         return at.offset
 
-    def link(self) -> None:
-        """Make interpreter frames of those that exist only here, until `unlink`. Only their locals are in there: operands cannot be
-        looked at. Where it cannot be done now, the interpreter does the bytecode."""
+    def link(self, directly: bool) -> None:
+        """Make interpreter frames of those that exist only here, until `unlink`; for a direct call they are only offered. Only their
+        locals are in there: operands cannot be looked at. Where it cannot be done now, the interpreter does the bytecode."""
         count = len(self.frames) - 1 - self.real
         if not count:
             return
@@ -1083,7 +1086,7 @@ class Translator:
                 raise Refused("needs_frame", self.ins.op if self.ins is not None else "", final=True)
         elif not self.effect and self.is_rare():
             raise Leave("cold")
-        elif self.effect or len(self.frame.info.instructions) > MOST_LINKED:
+        elif self.effect or not directly and len(self.frame.info.instructions) > MOST_LINKED:
             self.memory.no_inline.add(self.path(len(self.frames) - 1))
             self.memory.call_out.add(self.frame.code)
             raise Restart
@@ -1091,7 +1094,7 @@ class Translator:
             for k, av in enumerate(frame.locals):
                 if isinstance(av, Tup | Range | Iterator):
                     frame.locals[k] = Obj(self.owned_value(av), self.type_of(av), OWNED)
-        self.linked = self.emit("frame.link", imm=(count,), state=self.retry_state())
+        self.linked = self.emit("frame.offer" if directly else "frame.link", imm=(count,), state=self.retry_state())
 
     def refuse_to_link(self, generator: Frame) -> None:
         """A generator that runs has a frame inside of it, which cannot be made for the time of a call: where that happens often it
@@ -1111,7 +1114,10 @@ class Translator:
     def unlink(self, state: State) -> None:
         """The frames that `link` made go, unless somebody has them, or watches them: then they are gone on with."""
         if self.linked is not None:
-            self.emit("guard", self.emit("frame.unlink", self.linked), imm=(False,), state=state)
+            producer = self.linked.producer
+            offered = isinstance(producer, Op) and producer.name == "frame.offer"
+            taken = self.emit("frame.withdraw" if offered else "frame.unlink", self.linked)
+            self.emit("guard", taken, imm=(False,), state=state)
             self.linked = None
 
     def is_rare(self) -> bool:

@@ -28,6 +28,7 @@ from . import (
     lower_objects,
 )
 from .lower_base import LOWERINGS, METADATA, TYPES, Emitter, Lowered, LowerOptions, direct_result
+from .runtime_links import OFFER_WORDS
 
 __all__ = ["LOWERINGS", "Lowered", "LowerOptions", "explain", "lower"]
 
@@ -111,6 +112,8 @@ def function(e: Emitter, graph: Graph, name: str, functions: list[str]) -> int:
     head = region_head(e, name) if graph.signature is None else direct_head(name, graph.signature)
     if e.argument_slots:
         head.append(f"  %args = alloca [{e.argument_slots} x ptr], align 8")
+    if e.shown_words:
+        head += [f"  %offer = alloca [{OFFER_WORDS} x i64], align 8", f"  %shown = alloca [{e.shown_words} x i64], align 8"]
     functions += [*head, *e.prologue, "  br label %b0", *lines, "}"]
     return nbuf
 
@@ -173,10 +176,10 @@ def region_head(e: Emitter, name: str) -> list[str]:
 
 def direct_head(name: str, signature: Signature) -> list[str]:
     """Besides its parameters a direct function gets the thread state, the address below which the C stack should not grow,
-    and how many more calls the recursion limit allows."""
+    how many more calls the recursion limit allows, and which frames its callers offer."""
     params = "".join(f", {TYPES[p]} %a{n}" for n, p in enumerate(signature.params))
     result = direct_result(signature)
-    return [f"define {result} @{name}(ptr %tstatep, ptr %bound, i64 %remaining{params}) nounwind {{", "entry:"]
+    return [f"define {result} @{name}(ptr %tstatep, ptr %bound, i64 %remaining, ptr %offered{params}) nounwind {{", "entry:"]
 
 
 def module(e: Emitter, functions: list[str]) -> str:

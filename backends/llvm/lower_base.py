@@ -177,6 +177,10 @@ class Emitter:
         self.exits: dict[State, str] = {}
         self.all_exits: list[State] = []
         self.argument_slots = 0
+        self.shown_words = 0
+        """How much room the frames need that are offered to direct functions; 0: none are."""
+        self.offering = False
+        """Whether there is an offer for the next direct call."""
         self.counter = 0
         self.once: dict[str, str] = {}
         self.signature: Signature | None = None
@@ -195,7 +199,7 @@ class Emitter:
         self.lines, self.prologue, self.once = [], [], {}
         self.current = "entry"
         self.texts, self.exits = {}, {}
-        self.argument_slots = 0
+        self.argument_slots = self.shown_words = 0
 
     # ---- text -------------------------------------------------------------------------------------------
 

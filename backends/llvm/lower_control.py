@@ -15,6 +15,7 @@ from ...abi.memory import OTHER_TOOLS
 from ...optimizer.ir import Op
 from .lower_base import NONNULL, UNLIKELY, Emitter, lowering
 from .lower_objects import drop_text, incref_text, mortality, shared_text, unshared_text
+from .runtime_links import O_BUFFER, O_DESCRIPTOR, O_FRAME, O_LINKED, O_OUTER
 from .runtime_state import PATIENCE
 
 
@@ -228,17 +229,55 @@ def taken(e: Emitter, op: Op) -> str:
 def link(e: Emitter, op: Op) -> str:
     state = op.state
     assert state is not None
-    shown = {v for frame in state.frames[-int(op.imm[0]) :] for slot in frame.locals.values() for v in slot.values}  # type: ignore[call-overload]
     base, first = e.buffer()
     buffer = e.at(base, first)
+    show(e, op, buffer)
+    routine = e.routine("jc_link", "i64", "ptr, ptr, ptr, ptr, ptr")
+    descriptor = e.descriptor(state)
+    made = e.let(f"call i64 {routine}(ptr %tstatep, ptr {own_frame(e)}, ptr {descriptor}, ptr {buffer}, ptr {offered(e)})")
+    e.leave_if(e.let(f"icmp eq i64 {made}, 0"), state)
+    return e.let(f"ptrtoint ptr {descriptor} to i64")
+
+
+def show(e: Emitter, op: Op, buffer: str) -> int:
+    """Store what the frames show where the descriptor says; returns the number of words."""
+    state = op.state
+    assert state is not None
+    shown = {v for frame in state.frames[-int(op.imm[0]) :] for slot in frame.locals.values() for v in slot.values}  # type: ignore[call-overload]
+    words = 0
     for value, at in zip(state.values(), e.places[state], strict=True):
         if value in shown:
             e.store_word(value, buffer, 8 * at)
-    routine = e.routine("jc_link", "i64", "ptr, ptr, ptr, ptr")
-    descriptor = e.descriptor(state)
-    made = e.let(f"call i64 {routine}(ptr %tstatep, ptr {own_frame(e)}, ptr {descriptor}, ptr {buffer})")
-    e.leave_if(e.let(f"icmp eq i64 {made}, 0"), state)
-    return e.let(f"ptrtoint ptr {descriptor} to i64")
+            words = max(words, at + 1)
+    return words
+
+
+def offered(e: Emitter) -> str:
+    """What the callers of a direct function offer."""
+    return "%offered" if e.signature is not None else "null"
+
+
+@lowering("frame.offer")
+def offer(e: Emitter, op: Op) -> str:
+    assert op.state is not None
+    e.shown_words = max(e.shown_words, show(e, op, "%shown"), 1)
+    for place, text in (
+        (O_OUTER, offered(e)),
+        (O_DESCRIPTOR, e.descriptor(op.state)),
+        (O_BUFFER, "%shown"),
+        (O_FRAME, own_frame(e)),
+        (O_LINKED, "null"),
+    ):
+        e.store("ptr", text, "%offer", place, "buf")
+    e.offering = True
+    return e.let(f"ptrtoint ptr {e.descriptor(op.state)} to i64")
+
+
+@lowering("frame.withdraw")
+def withdraw(e: Emitter, op: Op, descriptor: str) -> str:
+    with e.when(e.let(f"icmp ne i64 {e.load('i64', '%offer', O_LINKED, 'buf')}, 0"), UNLIKELY) as arm:
+        taken = unlink(e, op, descriptor)
+    return arm.phi("i1", taken, "false")
 
 
 def own_frame(e: Emitter) -> str:

@@ -72,7 +72,8 @@ def call_code(e: Emitter, op: Op, function: str, signature: Signature, args: tup
     given = "".join(f", {TYPES[p]} {a}" for p, a in zip(signature.params, args, strict=True))
     left = e.let(f"sub i64 {remaining(e)}, 1")
     pair = direct_result(signature)
-    made = e.let(f"call {pair} {function}(ptr %tstatep, ptr {bound(e)}, i64 {left}{given})")
+    offer, e.offering = "%offer" if e.offering else "null", False
+    made = e.let(f"call {pair} {function}(ptr %tstatep, ptr {bound(e)}, i64 {left}, ptr {offer}{given})")
     e.leave_if(e.let(f"icmp ne i64 {e.let(f'extractvalue {pair} {made}, 0')}, 0"), op.state)
     return e.let(f"extractvalue {pair} {made}, 1")
 

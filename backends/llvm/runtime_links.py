@@ -11,8 +11,10 @@ Somebody may have taken a frame object meanwhile, or begun to watch the code: th
 exit goes on with these frames instead of new ones (`runtime_exits.linked_frames`). Whatever was written to their locals through
 a frame object is in them already.
 
-Whoever calls a direct function that does open calls has linked its own frames before. So the linked ones are always the outer
-ones of those that an exit has to have.
+Whoever calls a direct function that does open calls *offers* its own frames: descriptor and values lie on the C stack, and the callee
+knows where. An open call links what is offered around it first, if that has not been done, and what is linked stays so until the call that
+it was offered for returns. So a chain of native calls costs no frames until somebody may look, and the linked ones are always the outer ones
+of those that an exit has to have.
 """
 
 # ruff: noqa: ANN001, ANN201  (native functions: every parameter and result is a word)
@@ -40,6 +42,14 @@ from .runtime_exits import (
 )
 from .runtime_state import current_frame, set_current_frame, slot_close, slot_copy, slot_new, slot_object
 from .runtime_temps import STEAL, make_temp, reference_slot
+
+# An offer (see `frame.offer`): words in the C stack's frame of the caller
+O_OUTER = 0  # what its own callers offer
+O_DESCRIPTOR = 8
+O_BUFFER = 16  # the values that the frames show
+O_FRAME = 24  # the door's frame, which exists
+O_LINKED = 32  # whether the frames have been made
+OFFER_WORDS = 5
 
 SAME = 7  # rows of `descriptors.Temp`
 NEW = 5
@@ -104,6 +114,30 @@ def link_frames(ts, frame, desc, buf):
         i += 1
     set_current_frame(ts, innermost)
     return innermost
+
+
+@native
+def link_offered(ts, offer):
+    """Push and link the frames of an offer, after those of the offers around it, unless that has been done. 0 where there is no room."""
+    if ld64(offer + O_LINKED):
+        return 1
+    outer = ld64(offer + O_OUTER)
+    if outer:
+        if link_offered(ts, outer) == 0:
+            return 0
+    if link_frames(ts, ld64(offer + O_FRAME), ld64(offer + O_DESCRIPTOR), ld64(offer + O_BUFFER)) == 0:
+        return 0
+    st64(offer + O_LINKED, 1)
+    return 1
+
+
+@native
+def link(ts, frame, desc, buf, offer):
+    """The same as `link_frames` in a direct function whose callers have made that offer (0: none)."""
+    if offer:
+        if link_offered(ts, offer) == 0:
+            return 0
+    return link_frames(ts, frame, desc, buf)
 
 
 @native

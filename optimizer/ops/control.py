@@ -169,6 +169,19 @@ def unlink(m: Any, linked: int) -> bool:
     raise AssertionError("nothing has been linked")
 
 
+@op("frame.offer", "", "i", guard=True, reads="frame", writes="frame any", imm="frames")
+def offer(m: Any, frames: int) -> int:
+    """The same as `frame.link`, for a call of a direct function, but the frames are only made when something in there needs them. The
+    operation itself never leaves, but for the evaluator's."""
+    raise GuardFailed
+
+
+@op("frame.withdraw", "i", "b", reads="frame any", writes="frame any")
+def withdraw(m: Any, offered: int) -> bool:
+    """The same as `frame.unlink`, of frames that may not have been made."""
+    raise AssertionError("nothing has been offered")
+
+
 @op("region.valid", "", "b", reads="any")
 def valid(m: Any) -> bool:
     """Whether every assumption of the region still holds, and no other tool has begun to watch the door's code: it must

@@ -52,7 +52,7 @@ def refcount(graph: Graph) -> int:
         fewer: dict[Op, Counter[Value]] = {}
         for at, op in enumerate(block.ops):
             name = op.name
-            linked = name == "frame.link" or linked and name != "frame.unlink"
+            linked = name in ("frame.link", "frame.offer") or linked and name not in ("frame.unlink", "frame.withdraw")
             if name == "obj.incref":
                 open_.setdefault(op.args[0], []).append(Incref(at))
             elif name == "obj.drop" and open_.get(op.args[0]):

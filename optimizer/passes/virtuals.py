@@ -107,7 +107,7 @@ def uses_of(graph: Graph, made: Callable[[Op], bool], known: Callable[[Op, Op, V
             if state not in named:
                 named[state] = [value for value in state.values() if value in found]
             for value in named[state]:
-                if state.kind == "return" or isinstance(user, Op) and user.name == "frame.link":
+                if state.kind == "return" or isinstance(user, Op) and user.name in ("frame.link", "frame.offer"):
                     found.pop(value, None)
                 elif value in found:
                     found[value].states.append(user)
