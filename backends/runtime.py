@@ -31,6 +31,7 @@ from .llvm import (
     cache,
     lowlevel,
     runtime_answers,
+    runtime_attributes,
     runtime_collect,
     runtime_dicts,
     runtime_doors,
@@ -77,6 +78,8 @@ HELPERS: dict[str, NativeFunction] = {
     "place_key": runtime_dicts.place_key,
     "set_has": runtime_dicts.set_has,
     "type_find": runtime_objects.type_find,
+    "attribute_find": runtime_attributes.attribute_find,
+    "method_find": runtime_attributes.method_find,
     "dict_put": runtime_dicts.put,
     "make_room": runtime_collect.make_room,
     "collected_list": runtime_collect.collected_list,
@@ -158,7 +161,7 @@ CELLS = {
 ROUTINES = (
     *("harmless", "harmless_now", "part_harmless", "find_text", "find_int", "find_key", "place_text", "place_int", "place_key"),
     "place_text_anew",
-    *("set_part", "has_int", "has_text", "set_has", "type_find", "dict_put", "link", "unlink"),
+    *("set_part", "has_int", "has_text", "set_has", "type_find", "attribute_find", "method_find", "dict_put", "link", "unlink"),
     *("make_room", "collected_list", "collected_sorted", "collected_tuple", "collected_call", "collected_text"),
 )
 """Of HELPERS, those that compiled code calls."""
@@ -304,6 +307,7 @@ def routine_sources() -> list[bytes]:
         lowlevel,
         runtime_state,
         runtime_answers,
+        runtime_attributes,
         runtime_collect,
         runtime_dicts,
         runtime_exits,

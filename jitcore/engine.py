@@ -823,7 +823,8 @@ class Engine:
             if site.offset == FUNCTION:
                 found, func, count = function_entry_of(site.code, frame, number), function_of(frame), site.code.co_argcount
                 if func is not None and all(isinstance(kind, type) for kind in found.locals[:count]):
-                    found.locals[:count] = self._widened(site, func, tuple(found.locals[:count]))  # type: ignore[arg-type]
+                    kinds = self._widened(site, func, tuple(found.locals[:count]))  # type: ignore[arg-type]
+                    found.locals[:count] = site.widened_by_itself(self.profiles, func, kinds)
                 return self._compile_function(site, found, func)
             found = entry_of(site.code, site.offset, frame, number)
             return self.compiler.compile(found, self._options_of(site.code), site.plans.pop(None, None))

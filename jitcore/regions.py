@@ -32,9 +32,9 @@ from .tracing.decode import code_info
 from .tracing.entry import door_graph, kind_of
 from .tracing.names import find as find_names
 from .tracing.profile import ProfileStore
-from .tracing.targets import DirectTarget
-from .tracing.translate import Entry, Limits, Refused, Translation, translate
-from .tracing.versions import WIDTH
+from .tracing.targets import ANY, DirectTarget
+from .tracing.translate import REPR_OF, Entry, Limits, Refused, Translation, translate
+from .tracing.versions import CALL_NULL_FIRST, WIDTH
 
 if TYPE_CHECKING:
     from .backends.runtime import Runtime
@@ -350,6 +350,21 @@ class LoopSite:
             for code in counts:
                 for offset, times in counts[code].items() if first[code] else ():
                     self.seen[code, offset] += times * calls // first[code]
+
+    def widened_by_itself(self, profiles: ProfileStore, func: FunctionType, kinds: tuple[type, ...]) -> tuple[type, ...]:
+        """The parameter types for a function that was seen to be called, in the recorded calls of itself, with objects of other types than
+        these: ANY for such, but numbers keep versions of their own. It could not go on natively otherwise."""
+        wide = list(kinds)
+        for code in {code for code, _ in self.seen}:
+            for seen in profiles.of(code).observations.values():
+                if len(seen.operands) < 2 or not any(one is func for one in seen.callees):
+                    continue
+                bare = "NULL" in seen.operands[0 if CALL_NULL_FIRST else 1]
+                for k, given in enumerate(seen.operands[2 if bare else 1 :][: len(wide)]):
+                    others = [kind for kind in given if kind is not kinds[k]]
+                    if others and not all(any(kind is number for number in REPR_OF) for kind in (kinds[k], *others)):
+                        wide[k] = ANY
+        return tuple(wide)
 
     def round_length(self, translation: Translation) -> float:
         """What native code spares from one backward jump to the next, as recorded; calls out of it, which are dearer than what

@@ -585,7 +585,7 @@ def test_enter(effort: str) -> None:
 
 
 def test_every_operation_has_a_lowering_test() -> None:
-    others = ("arrays", "slices", "mappings", "keys", "generators", "unbound", "membership", "collect")
+    others = ("arrays", "slices", "mappings", "keys", "generators", "unbound", "membership", "collect", "many_classes")
     files = ["test_lower.py", "test_lower_objects.py", *(f"test_{name}.py" for name in others)]
     texts = [Path(__file__).with_name(name).read_text() for name in files]
     built = {"list.new", "tuple.new"}  # by test_new_sequences, from their kind

@@ -27,7 +27,7 @@ from .attributes_of_c import load_of_c
 from .bound_methods import push_bound
 from .exceptions import may_be_caught, require
 from .methods import ABSENT, BUILTIN_TYPES, METHOD_DESCRIPTOR, SLOT_WRAPPER, find, is_class, is_data, is_static, lookup, lookup_behind, mro
-from .translate import Throw
+from .translate import MAX_TYPES, Throw
 from .values import AV, FOREVER, HEAP, OWNED, Const, Iterator, Null, Num, Obj
 from .versions import CALL_NULL_FIRST
 
@@ -100,7 +100,7 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
         return load_of_class(t, av.obj, name, as_method)
     kind = t.specialise(av, t.expected(0))
     if kind is None:
-        return False
+        return load_of_many(t, av, name, as_method)
     method = find(kind, name) if as_method else None
     if method is not None:
         t.pop()
@@ -150,6 +150,37 @@ def load(t: Translator, name: str, as_method: bool) -> bool:
     absent = (t.ins.next, True, lambda: push_class_value(t, place, as_method, held is not None))
     t.split(missing, absent, (t.ins.next, True, lambda: push_value(t, value, as_method)))
     return True
+
+
+def load_of_many(t: Translator, av: AV, name: str, as_method: bool) -> bool:
+    """The same of an object that may be of more classes than get paths of their own: looked for when the code runs. False where that
+    would run code for one of those that were seen."""
+    seen = list(t.expected(0))
+    if not isinstance(av, Obj) or len(seen) <= MAX_TYPES or not all(isinstance(kind, type) and may_be_found(kind, name, as_method) for kind in seen):
+        return False
+    t.constants[id(name)] = name
+    value = t.emit("attr.method" if as_method else "attr.find", av.value, t.const_o(name))
+    t.guard(t.emit("obj.is", value, t.const_o(NotImplemented)), False)
+    if not as_method:
+        t.guard(t.emit("obj.is_null", value), False)
+        push_value(t, value, False)
+        return True
+    t.pop()
+    t.push(Obj(value, None, HEAP))
+    t.push(av)
+    return True
+
+
+def may_be_found(kind: type, name: str, as_method: bool) -> bool:
+    """Whether `attr.find`, or `attr.method`, finds what instances of the class have under the name, as it is now."""
+    if not instances.looks_up_plainly(kind):
+        return False
+    found = lookup(kind, name)
+    if as_method:
+        return type(found) is FunctionType or type(found) is METHOD_DESCRIPTOR
+    if is_data(found):
+        return instances.member_offset(found, kind) > 0
+    return lookup(type(found), "__get__") is ABSENT
 
 
 def get_property(t: Translator, obj: Obj, found: object) -> bool:

@@ -93,8 +93,9 @@ def made_elsewhere(t: Translator, target: Obj, position: int, count: int) -> tup
     seen = t.observation()
     callees = seen.callees if seen is not None and not seen.megamorphic else []
     kinds = t.expected(position)
-    if kinds == {MethodType} and callees and all(type(one) is FunctionType for one in callees):
-        t.ensure_type(target, MethodType)
+    if MethodType in kinds and callees and all(type(one) is FunctionType for one in callees):
+        if t.specialise(target, kinds) is not MethodType:  # a call that is done again finds the method taken apart
+            return None
         function = t.emit("field.o", target.value, imm=("METHOD_FUNC",))
         return checked_function(t, target, function, callees)
     if kinds != {BuiltinMethodType}:

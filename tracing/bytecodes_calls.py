@@ -273,10 +273,16 @@ def known_target(t: Translator, target: Obj, at: int, kwnames: tuple[str, ...] |
     return target
 
 
+FRAME_COST = 16
+"""What a call of a function of the program's that is run by the interpreter costs more than another call out: there it is no call at all."""
+
+
 def opaque_call(t: Translator, target: AV, args: list[AV], npop: int, kwnames: tuple[str, ...] | None) -> None:
     if may_give_up(t, target):
         check_lent(t, args)
-    t.begin_opaque()
+    assert t.ins is not None
+    kinds = {type(target.obj)} if isinstance(target, Const) else t.expected(t.frame.stack[len(t.frame.stack) - npop :].index(target))
+    t.begin_opaque(cost=FRAME_COST if FunctionType in kinds or MethodType in kinds else 0)
     if kwnames:
         t.constants[id(kwnames)] = kwnames
     values, temps = t.operand_values([target, *args])

@@ -537,6 +537,9 @@ def load_attr(t: Translator, ins: Ins) -> None:
         return
     if attributes.load(t, name, is_method):
         return
+    known, seen = t.type_of(av), t.expected(0)
+    if known is not None and seen and known not in seen:
+        raise Leave("cold", f"an attribute of {known.__name__}")  # a path on which such an object has never come here
     t.opaque(
         "PyObject_GetAttr", [av, Const(name)], npop=1, arrange=lambda made: push_callable(t, made, is_method)
     )

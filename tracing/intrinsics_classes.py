@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..optimizer.ir import Value
-from .attributes import is_absent
+from .attributes import is_absent, may_be_found
 from .bytecodes_numbers import known_kind
 from .intrinsics import intrinsic, or_default
 from .methods import ABSENT, inherits, is_data, is_static, lookup
@@ -95,6 +95,14 @@ def getattr_(t: Translator, args: list[AV]) -> AV | None:
         return None
     if len(args) == 3 and isinstance(args[2], Const) and lacks(t, args):
         return args[2].copy()
+    found = found_in_instance(t, args)
+    if found is not None:
+        if len(args) == 3 and isinstance(args[2], Obj | Const):
+            return or_default(t, found, args[2])
+        if len(args) == 3:
+            return None
+        t.guard(t.emit("obj.is_null", found), False)
+        return Obj(found, None, HEAP)
     of_metaclass = lookup(type, args[1].obj)
     if is_data(of_metaclass):
         return None
@@ -112,9 +120,28 @@ def getattr_(t: Translator, args: list[AV]) -> AV | None:
 
 @intrinsic(hasattr)
 def hasattr_(t: Translator, args: list[AV]) -> AV | None:
-    """Of what has no such attribute."""
-    known = len(args) == 2 and isinstance(args[1], Const) and type(args[1].obj) is str
-    return Const(False) if known and lacks(t, args) else None
+    """Of instances whose classes have no say in it."""
+    if len(args) != 2 or not isinstance(args[1], Const) or type(args[1].obj) is not str:
+        return None
+    if lacks(t, args):
+        return Const(False)
+    found = found_in_instance(t, args)
+    return Num(t.emit("bool.not", t.emit("obj.is_null", found))) if found is not None else None
+
+
+def found_in_instance(t: Translator, args: list[AV]) -> Value | None:
+    """What the first argument, an instance of classes that have no say in it, has under the name that is the second, or NULL. None for
+    others."""
+    av, name = args[0], args[1]
+    known = t.type_of(av)
+    kinds = [known] if known is not None else list(t.expected(t.expected_operands() - len(args)))
+    if not isinstance(av, Obj) or not isinstance(name, Const) or not kinds:
+        return None
+    if not all(isinstance(kind, type) and may_be_found(kind, str(name.obj), False) for kind in kinds):
+        return None
+    found = t.emit("attr.find", av.value, t.boxed(name))
+    t.guard(t.emit("obj.is", found, t.const_o(NotImplemented)), False)
+    return found
 
 
 def lacks(t: Translator, args: list[AV]) -> bool:

@@ -1033,10 +1033,10 @@ class Translator:
 
     # ---- opaque operations ----------------------------------------------------------------------------------------
 
-    def begin_opaque(self, directly: bool = False) -> None:
+    def begin_opaque(self, directly: bool = False, cost: int = 0) -> None:
         """Make the frames true for whoever looks at them: linked, locals written, instruction pointer exact, nothing borrowed from
         what may change. `end_opaque` takes back what is only done for that. `directly`: it is a direct function that is called, which
-        links the frames if it needs them."""
+        links the frames if it needs them. `cost`: what it costs more than others do."""
         assert self.ins is not None
         if self.consumer is not None:
             self.call_it()
@@ -1049,10 +1049,11 @@ class Translator:
         self.promote(lambda o: o.owner is HEAP or o.owner.kind == "local")
         self.link(directly)
         at = self.outermost_offset()
-        cost = OFFER_COST if directly else CALL_COST
-        if self.linked is not None and not directly:
+        linked = self.linked is not None and not directly
+        cost += OFFER_COST if directly else CALL_COST
+        if linked:
             shown = [av for frame in self.frames[self.real + 1 :] for av in frame.locals if not isinstance(av, Null)]
-            cost = LINKED_COST + len(shown)
+            cost += LINKED_COST - CALL_COST + len(shown)
         where = self.frame.code, self.ins.offset
         self.calls_out[where] = max(cost, self.calls_out.get(where, 0))
         self.length -= cost

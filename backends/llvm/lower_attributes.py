@@ -8,6 +8,7 @@ from typing import Any
 from ...abi import LAYOUT, instances, memory
 from ...optimizer.ir import Op
 from .lower_base import LIKELY, TAGS, UNLIKELY, Emitter, lowering
+from .lower_dicts import as_object, looked_up
 from .lower_lists import write_box
 from .lower_objects import drop_text, float_box_text, int_box_text
 
@@ -176,6 +177,16 @@ yes:
 no:
   ret ptr null
 }}"""
+
+
+@lowering("attr.find")
+def attr_find(e: Emitter, op: Op, o: str, name: str) -> str:
+    return as_object(e, looked_up(e, "jc_attribute_find", o, name))
+
+
+@lowering("attr.method")
+def attr_method(e: Emitter, op: Op, o: str, name: str) -> str:
+    return as_object(e, looked_up(e, "jc_method_find", o, name))
 
 
 @lowering("instance.new")

@@ -75,6 +75,7 @@ SIGNATURES: dict[str, str] = {
     "PyThreadState_Get": "p",
     "PyTuple_New": "pl",
     "PyType_GetSlot": "ppi",
+    "PyType_IsSubtype": "ipp",
     "PyUnicode_Compare": "ipp",
     "PyUnicode_InternFromString": "pp",
     "PyUnicode_Join": "ppp",

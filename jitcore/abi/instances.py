@@ -98,6 +98,13 @@ def has_dict(kind: type) -> bool:
     return bool(_FLAGS(kind) & MANAGED_DICT) or read64(id(kind) + known().TYPE_DICTOFFSET) != 0
 
 
+def looks_up_plainly(kind: type) -> bool:
+    """Whether instances look up attributes as plain objects do: the class has no `__getattribute__` or `__getattr__`, and no C code has a
+    way of its own."""
+    at = known().TYPE_GETATTRO
+    return read64(id(kind) + at) == read64(id(object) + at)
+
+
 def dict_offset(kind: type) -> int:
     """Where an instance of a type made by C code has its dict; 0 where it has none, negative where it is elsewhere."""
     return signed(read64(id(kind) + known().TYPE_DICTOFFSET))

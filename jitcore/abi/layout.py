@@ -165,7 +165,9 @@ class Layout:
     TYPE_FINALIZE: int = 392
     TYPE_HASH: int = 120
     TYPE_COMPARE: int = 200
+    TYPE_GETATTRO: int = 144
     TYPE_DESCR_GET: int = 272
+    TYPE_DESCR_SET: int = 280
     DICT_WORD: int = -24  # of instances: their dict or NULL; on 3.12, if it is odd, one less than the address of their values
     WEAKREFS_WORD: int = -32  # of instances: the first weak reference to them, or NULL
     KEYS_SIZE_BITS: int = 8  # of dict keys: the logarithm of the number of indices (a byte)
@@ -207,6 +209,7 @@ class Layout:
     METHOD_SELF: int = 24
     METHOD_WEAKREFS: int = 32
     CFUNCTION_METHOD: int = 16  # of functions written in C: what is called; the method of C that it was had from has the same
+    DESCRIPTOR_TYPE: int = 16  # of slots and methods of C: the class that they belong to
     DESCRIPTOR_METHOD: int = 40
     CFUNCTION_WEAKREFS: int = 40
     CFUNCTION_SELF: int = 24  # the object or module they belong to

@@ -208,6 +208,7 @@ def _cell(p: Probe) -> None:
     append, pop = items.append, items.pop
     p.word_is(id(append), "CFUNCTION_METHOD", p.word(id(list.append) + p.layout.DESCRIPTOR_METHOD))
     p.word_is(id(pop), "CFUNCTION_METHOD", p.word(id(list.pop) + p.layout.DESCRIPTOR_METHOD))
+    p.word_is(id(list.append), "DESCRIPTOR_TYPE", id(list))
     p.same("DESCRIPTOR_METHOD", len({p.word(id(one) + p.layout.CFUNCTION_METHOD) for one in (append, pop)}), 2)
     p.same("METHOD_WEAKREFS", p.layout.METHOD_WEAKREFS, MethodType.__weakrefoffset__)
     p.same("CFUNCTION_WEAKREFS", p.layout.CFUNCTION_WEAKREFS, type(len).__weakrefoffset__)
@@ -293,10 +294,10 @@ def _type(p: Probe) -> None:
         p.word_is(id(each), "TYPE_FLAGS", each.__flags__)
         p.word_is(id(each), "TYPE_BASICSIZE", each.__basicsize__)
         p.word_is(id(each), "TYPE_DICTOFFSET", each.__dictoffset__ & 2**64 - 1)
-    for slot, place in (("tp_hash", "TYPE_HASH"), ("tp_richcompare", "TYPE_COMPARE"), ("tp_descr_get", "TYPE_DESCR_GET")):
-        # In the order of `typeslots.h`, which PyType_GetSlot looks up.
-        number = {"tp_descr_get": 54, "tp_hash": 59, "tp_richcompare": 67}[slot]
-        for each in (int, tuple, type(_made)):
+    # By the numbers of `typeslots.h`, which PyType_GetSlot looks up.
+    slots = {"TYPE_DESCR_GET": 54, "TYPE_DESCR_SET": 55, "TYPE_GETATTRO": 58, "TYPE_HASH": 59, "TYPE_COMPARE": 67}
+    for place, number in slots.items():
+        for each in (int, tuple, type(_made), property):
             p.word_is(id(each), place, _slot(each, number))
     versions = set()
     classes = [type("Fresh", (_Versioned,), {}) for _ in range(4)]

@@ -8,10 +8,12 @@ not overlap, of two because those are different memory anyway.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType, MethodDescriptorType
 from typing import Any
 
 from ...abi import LAYOUT, instances, memory
 from ..registry import op
+from .dicts import find
 from .lists import float_fits, int_fits
 
 
@@ -111,6 +113,57 @@ def instance_dict(m: Any, o: int) -> int:
         return 0
     keys = memory.read64(word + LAYOUT.DICT_KEYS)
     return int(word) if memory.read8(keys + LAYOUT.KEYS_KIND) != LAYOUT.KEYS_GENERAL else 0
+
+
+@op("attr.find", "oo", "o", reads="attr shape dict any")
+def attr_find(m: Any, o: int, name: int) -> int:
+    """What an object has under a name, as far as no code runs for that: borrowed, NULL for nothing, NotImplemented where that cannot be
+    told: the class looks in a way of its own, has a descriptor that does something, or gives what would have to be bound."""
+    obj, text = memory.object_at(o), memory.object_at(name)
+    found = looked_up(type(obj), text)
+    if not instances.looks_up_plainly(type(obj)):
+        return id(NotImplemented)
+    if found is not NOTHING and hasattr(type(found), "__set__"):
+        offset = instances.member_offset(found, type(obj))
+        return int(memory.read64(o + offset)) if offset > 0 else id(NotImplemented)
+    own = own_value(o, type(obj), text)
+    if own or found is NOTHING:
+        return own
+    return id(NotImplemented) if hasattr(type(found), "__get__") else id(found)
+
+
+@op("attr.method", "oo", "o", reads="attr shape dict any")
+def attr_method(m: Any, o: int, name: int) -> int:
+    """The function, or method of C, that is called with the object as a method of that name: borrowed, NotImplemented where it is none, or that
+    cannot be told."""
+    obj, text = memory.object_at(o), memory.object_at(name)
+    found = looked_up(type(obj), text)
+    if type(found) not in (FunctionType, MethodDescriptorType) or not instances.looks_up_plainly(type(obj)) or own_value(o, type(obj), text):
+        return id(NotImplemented)
+    return id(found)
+
+
+NOTHING = object()
+
+
+def looked_up(kind: type, name: str) -> Any:
+    """What the class or a base has under the name, or NOTHING."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return NOTHING
+
+
+def own_value(o: int, kind: type, name: str) -> int:
+    """What an instance has of its own under the name, or NULL, or NotImplemented."""
+    names = instances.shared_names(kind)
+    if names is not None and values_valid(None, o, kind):
+        return int(memory.read64(places(o, kind) + 8 * names.index(name))) if name in names else 0
+    offset = LAYOUT.DICT_WORD if instances.has_managed_dict(kind) else instances.dict_offset(kind)
+    held = memory.read64(o + offset) if offset else 0
+    if not held:
+        return 0
+    return find(held, name) if memory.read64(held + LAYOUT.OB_TYPE) == id(dict) else id(NotImplemented)
 
 
 @op("instance.new", "", "o", writes="alloc", imm="type")
