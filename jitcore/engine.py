@@ -852,8 +852,10 @@ class Engine:
         """It is known what the code of a function does that is going to be made. Callers that have no frames for its open calls must not
         come to it: they get other code."""
         if opens and not target.opens:
+            assert self.runtime is not None
             for caller in target.callers:
                 caller.valid.value = 0
+            self.runtime.unwatch(target.valid)
             target.leave_callers()
         target.opens = opens
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import traceback
@@ -401,4 +402,34 @@ def test_one_of_many_is_a_direct_call() -> None:
         assert loops and not loops[-1].calls_out
         assert {target.func for target in loops[-1].targets} >= {f for f in HANDLERS.values() if type(f) is FunctionType}
         assert all(target.boxed for target in loops[-1].targets)
+    engine.close()
+
+
+def climb(n: int, way: str) -> Any:
+    if n == 0:
+        return sys._getframe(1).f_code.co_name if way == "look" else n
+    return climb(n - 1, way)
+
+
+def climbs(n: int, way: str) -> Any:
+    total = 0
+    for k in range(3):
+        total += k
+    return climb(n, way), total
+
+
+def test_nothing_is_watched_for_words_that_callers_had() -> None:
+    """What a function's first callers look at is not written to any more once the engine is gone."""
+    from jitcore.backends.runtime import runtime
+
+    engine = Engine(threshold=20, function_threshold=15, exit_threshold=5, background=False)
+    if engine.inactive_reason is not None:
+        pytest.skip(engine.inactive_reason)
+    with engine:
+        for round_ in range(8):
+            for k in range(300):
+                assert climbs(k % 4 + 1, "look" if round_ > 2 and k % 2 else "no") == ("climb" if round_ > 2 and k % 2 else 0, 3)
+        targets = [target for site in engine.sites.values() for target in site.targets if target.func is climb]
+        former = [ctypes.addressof(words) + 8 for target in targets for words in target.former]
+        assert former and not set(former) & set(runtime()._flags)
     engine.close()

@@ -157,7 +157,8 @@ def is_alike(method: Any, kind: Any, count: int) -> bool:
 def method_of_c(func: Any) -> tuple[Any, type] | None:
     """The method that a function of C was had from (or which it is), and the type of its object; None where it is no such method."""
     if type(func) is METHOD_DESCRIPTOR:
-        return func, func.__objclass__
+        method: Any = func
+        return method, method.__objclass__
     if type(func) is not BuiltinMethodType or is_class(func.__self__) or type(func.__self__) is ModuleType:
         return None
     kind = type(func.__self__)

@@ -276,8 +276,8 @@ def offer(e: Emitter, op: Op) -> str:
 @lowering("frame.withdraw")
 def withdraw(e: Emitter, op: Op, descriptor: str) -> str:
     with e.when(e.let(f"icmp ne i64 {e.load('i64', '%offer', O_LINKED, 'buf')}, 0"), UNLIKELY) as arm:
-        taken = unlink(e, op, descriptor)
-    return arm.phi("i1", taken, "false")
+        linked = unlink_text(e, descriptor)
+    return arm.phi("i1", linked, "false")
 
 
 def own_frame(e: Emitter) -> str:
@@ -287,6 +287,10 @@ def own_frame(e: Emitter) -> str:
 
 @lowering("frame.unlink")
 def unlink(e: Emitter, op: Op, linked: str) -> str:
+    return unlink_text(e, linked)
+
+
+def unlink_text(e: Emitter, linked: str) -> str:
     routine = e.routine("jc_unlink", "i64", "ptr, ptr, ptr")
     descriptor = e.let(f"inttoptr i64 {linked} to ptr")
     return e.let(f"icmp ne i64 {e.let(f'call i64 {routine}(ptr %tstatep, ptr {own_frame(e)}, ptr {descriptor})')}, 0")
