@@ -298,3 +298,31 @@ def test_references(engine: Engine) -> None:
             program()
         gc.collect()
         assert (sys.getrefcount(item), sys.getrefcount(Row)) == before
+
+
+class Pile(list[Any]):
+    """Has nothing of its own."""
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.items = Pile()
+
+
+def test_lists_that_are_borrowed(engine: Engine) -> None:
+    """A list that an attribute holds is not kept by who has changed it."""
+
+    def program() -> Any:
+        holder = Holder()
+        for k in range(150):
+            holder.items.append(k)
+            holder.items.append([k])
+            if k % 3 == 0:
+                holder.items.pop()
+                holder.items.insert(0, k)
+                holder.items.reverse()
+            if k % 50 == 0:
+                holder.items.extend([k, k])
+        return sys.getrefcount(holder.items), len(holder.items), holder.items[:4]
+
+    nobody_sees(engine, program)

@@ -42,7 +42,7 @@ def load_of_c(t: Translator, av: AV, kind: type, name: str, as_method: bool) -> 
         return False
     found = lookup(kind, name)
     if type(found) is METHOD_DESCRIPTOR:
-        if not has_no_dict(t, av, kind):
+        if kind is type or not has_no_dict(t, av, kind):  # what a class has goes before what its metaclass has
             return False
         if not as_method:
             push_bound(t, found, av, kind)

@@ -24,7 +24,7 @@ from .decode import Ins, code_info
 from .direct_calls import call_by_name, call_directly, call_one_of, check_lent, direct_target, is_large, safe_types, takes_positions
 from .exceptions import raise_by_call
 from .frame_need import closed_entry
-from .intrinsics import INTRINSICS, METHODS
+from .intrinsics import INTRINSICS, METHODS, Method
 from .iteration import make_by_call
 from .methods import ABSENT, METHOD_DESCRIPTOR, is_class, is_static, lookup
 from .special_methods import plain
@@ -103,7 +103,7 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
                 t.push(result)
                 return
         method = METHODS.get(id(target.obj))
-        if method is not None and method(t, as_receiver(t, target.obj, args), operands):
+        if method is not None and call_method(t, method, target.obj, args, operands):
             return
         if closed_builtin(t, target.obj, args, npop):
             return
@@ -129,6 +129,21 @@ def general_call(t: Translator, ins: Ins, nargs: int, npop: int, kwnames: tuple[
     if isinstance(target, Const) and kwnames and call_by_name(t, ins, target.obj, args, operands, kwnames):
         return
     opaque_call(t, *called, npop, kwnames)
+
+
+def call_method(t: Translator, method: Method, target: Any, args: list[AV], operands: list[AV]) -> bool:
+    """Do the call of a method that is open-coded. Its object may be of a class derived from list: then the stack, too, has it as a list
+    meanwhile, and what is borrowed there is looked after as usual."""
+    given = as_receiver(t, target, args)
+    if given is args:
+        return method(t, args, operands)
+    stack, view = t.frame.stack, given[0]
+    place = next(k for k, av in enumerate(stack) if av is args[0])
+    stack[place] = view
+    if method(t, given, operands):
+        return True
+    stack[place] = args[0]
+    return False
 
 
 def call_instance(t: Translator, ins: Ins, target: Obj | Const, args: list[AV], operands: list[AV]) -> bool:
@@ -281,7 +296,8 @@ def opaque_call(t: Translator, target: AV, args: list[AV], npop: int, kwnames: t
     if may_give_up(t, target):
         check_lent(t, args)
     assert t.ins is not None
-    kinds = {type(target.obj)} if isinstance(target, Const) else t.expected(t.frame.stack[len(t.frame.stack) - npop :].index(target))
+    place = next((k for k, av in enumerate(t.frame.stack[len(t.frame.stack) - npop :]) if av is target), -1)
+    kinds = {type(target.obj)} if isinstance(target, Const) else t.expected(place)
     t.begin_opaque(cost=FRAME_COST if FunctionType in kinds or MethodType in kinds else 0)
     if kwnames:
         t.constants[id(kwnames)] = kwnames

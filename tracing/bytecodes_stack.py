@@ -12,6 +12,7 @@ from .attributes import push_callable
 from .bytecode_table import bytecode
 from .decode import Ins
 from .methods import ABSENT
+from .profile import MAX_KINDS
 from .values import (
     AV,
     FRAME,
@@ -538,7 +539,7 @@ def load_attr(t: Translator, ins: Ins) -> None:
     if attributes.load(t, name, is_method):
         return
     known, seen = t.type_of(av), t.expected(0)
-    if known is not None and seen and known not in seen:
+    if known is not None and 0 < len(seen) < MAX_KINDS and known not in seen:
         raise Leave("cold", f"an attribute of {known.__name__}")  # a path on which such an object has never come here
     t.opaque(
         "PyObject_GetAttr", [av, Const(name)], npop=1, arrange=lambda made: push_callable(t, made, is_method)

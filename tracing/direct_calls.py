@@ -25,6 +25,12 @@ from .values import AV, FOREVER, HEAP, OWNED, Const, Num, Obj, Tup, local_owner,
 if TYPE_CHECKING:
     from .translate import Translator
 
+LARGE = 100
+"""Bytecodes, those of what is walked into counted, beyond which it does not matter that there is a call."""
+LENDERS = ("local", "lent", "forever")
+"""Owners of references that stay where they are while a direct function runs."""
+
+
 def direct_target(t: Translator, func: FunctionType, args: list[AV], seen: list[set[Any]] | None = None) -> DirectTarget | None:
     """The native code of a function that takes these arguments; that of a large one, or of one that calls itself, is made now, if there
     is none yet. None where there is none. `seen`: what kinds of arguments were recorded, where they are not in the order of the stack."""
@@ -320,11 +326,3 @@ def safe_types() -> frozenset[type]:
     from .translate import SAFE_TO_DROP
 
     return SAFE_TO_DROP
-
-
-LARGE = 100
-"""Bytecodes, those of what is walked into counted, beyond which it does not matter that there is a call."""
-
-
-LENDERS = ("local", "lent", "forever")
-"""Owners of references that stay where they are while a direct function runs."""
