@@ -15,7 +15,7 @@ from types import BuiltinMethodType, MethodType
 from typing import Any
 
 import pytest
-from engine_modes import MODES, entries_when_warm, nobody_sees
+from engine_modes import MODES, engine_with, entries_when_warm, nobody_sees
 from programs_alike import least_growth
 
 from jitcore import Engine
@@ -23,12 +23,7 @@ from jitcore import Engine
 
 @pytest.fixture(params=MODES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    options = {"deopt_every": 0, **MODES[request.param]}
-    made = Engine(threshold=20, function_threshold=15, exit_threshold=5, background=False, verify=True, **options)
-    if made.inactive_reason is not None:
-        pytest.skip(made.inactive_reason)
-    yield made
-    made.close()
+    yield from engine_with({"function_threshold": 15, **MODES[request.param]})
 
 
 ended: list[Any] = []

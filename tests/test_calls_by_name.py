@@ -7,19 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from engine_modes import MODES, nobody_sees
+from engine_modes import MODES, engine_with, nobody_sees
 
 from jitcore import Engine
 
 
 @pytest.fixture(params=MODES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    options = {"deopt_every": 0, **MODES[request.param]}
-    made = Engine(threshold=20, function_threshold=15, exit_threshold=5, background=False, verify=True, **options)
-    if made.inactive_reason is not None:
-        pytest.skip(made.inactive_reason)
-    yield made
-    made.close()
+    yield from engine_with({"function_threshold": 15, **MODES[request.param]})
 
 
 def large(a: Any, b: Any = 2, c: Any = 3, d: Any = 5) -> Any:

@@ -7,7 +7,7 @@ program's: that is a closed call. (Others may: they are audited, look at frames,
 
 from __future__ import annotations
 
-from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING
 
 from ..abi import instances
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 USUAL = [lookup(kind, "__getattribute__") for kind in (object, list, dict, set, tuple, str, bytes, int, float, FunctionType, CodeType)]
 GETTERS: dict[type, frozenset[str]] = {
     FunctionType: frozenset({"__name__", "__qualname__", "__defaults__", "__kwdefaults__", "__code__"}),
-    MethodType: frozenset(),
     type: frozenset({"__name__", "__qualname__", "__mro__", "__flags__", "__basicsize__"}),
     int: frozenset({"real", "imag", "numerator", "denominator"}),
     float: frozenset({"real", "imag"}),
@@ -35,7 +34,7 @@ GETTERS: dict[type, frozenset[str]] = {
 def load_of_c(t: Translator, av: AV, kind: type, name: str, as_method: bool) -> bool:
     """The attribute of the object on top of the stack, of a type that cannot change, in its place. False for others, and for what
     may run code."""
-    usual = lookup(type if kind is type else kind, "__getattribute__")
+    usual = lookup(kind, "__getattribute__")
     if not is_fixed(kind) or not isinstance(av, Obj | Const) or lookup(kind, "__getattr__") is not ABSENT:
         return False
     if kind is not type and not any(usual is one for one in USUAL):

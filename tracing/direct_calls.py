@@ -58,8 +58,7 @@ def is_large(t: Translator, target: DirectTarget) -> bool:
 def argument_kinds(t: Translator, func: FunctionType, args: list[AV], seen: list[set[Any]] | None) -> tuple[type, ...] | None:
     """The types of a call's arguments, those of defaults included: known, or seen (ANY where several were). None where some are not
     known, or it is no call that comes out."""
-    first = t.expected_operands() - len(args)
-    seen = seen if seen is not None else [t.expected(first + k) for k in range(len(args))]
+    seen = seen if seen is not None else seen_kinds(t, args)
     kinds = [known_kind(t, av, s) or (ANY if s and isinstance(av, Obj) else None) for av, s in zip(args, seen, strict=True)]
     defaults = func.__defaults__ or ()
     missing = func.__code__.co_argcount - len(args)
